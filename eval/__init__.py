@@ -1,0 +1,1 @@
+"""Scoring: agreement, judges, probes, neurons, explanations, prototypes."""

@@ -1,0 +1,1 @@
+"""Submissions, verification, ranking, the page."""
