@@ -1,0 +1,1 @@
+"""The ground floor: errors, progress, files, the journal, models and LLM clients."""

@@ -1,0 +1,75 @@
+"""Progress of long work: one bar a stage on standard error, or silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+Advance = Callable[[int], None]
+"""Called with the number of steps done since the last call."""
+
+
+class Progress(Protocol):
+    """What long functions take to report on their stages."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
+        """Open a stage of `total` steps (None: not known); leaving it closes the bar."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Tell the user something that is worth a line."""
+        ...
+
+
+class Silent:
+    """Progress for nobody: the default of every function."""
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
+        """Open a stage that shows nothing."""
+        yield lambda _steps: None
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+class Bars:
+    """Progress as rich bars, one a stage, each left standing with its time."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
+        """Open a bar; it is filled when the stage ends without an error."""
+        task = self._bars.add_task(name, total=total)
+        yield lambda steps: self._bars.advance(task, steps)
+        done = self._bars.tasks[task].completed
+        self._bars.update(task, completed=total if total is not None else done, total=total or done)
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(text, highlight=False, markup=False)

