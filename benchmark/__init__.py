@@ -1,0 +1,1 @@
+"""What is measured: schemas, the concept store, loading, prompts."""
