@@ -1,0 +1,1 @@
+"""Making the dataset: corpus, vectors, clustering, annotation, the build and its report."""
