@@ -1,0 +1,339 @@
+"""Naming concepts: annotators, their attempts, and how a reply becomes a label."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from conceptbench.benchmark.prompts import Prompt, load_prompt
+from conceptbench.builders.lexical import lexical_label
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+from conceptbench.runtime.files import sha256
+from conceptbench.runtime.llm import LLM, Reply, Request, Usage, parse_system
+from conceptbench.runtime.models import model_folder
+from conceptbench.runtime.progress import Progress, Silent
+
+LONGEST_LABEL = 100
+MOST_LABEL_WORDS = 12
+_LONGEST_RAW = 2000
+_REPLY_TOKENS = 32
+_OWN_CONTEXTS = 5
+
+_REFUSAL = re.compile(
+    r"\b(i\s*(?:'|’)?\s*m sorry|i am sorry|i apologi[sz]e|as an ai\b|as a language model|"
+    r"i (?:can(?:no|'|’)t|can not|won(?:'|’)t|will not|am unable|(?:'|’)m unable|am not able)\b|"
+    r"(?:can(?:no|'|’)t|unable to|not able to|won(?:'|’)t) (?:help|assist|comply|provide|label|fulfil))",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"^(?:[-*•>#]+\s+|\d+[.)]\s+)?(?:(?:the\s+)?(?:best\s+|suggested\s+|possible\s+)?"
+    r"(?:label|concept|answer|category|name)(?:\s+is)?\s*[:=]\s*|(?:the\s+)?label\s+is\s+)?",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"[<>{}\\`]")
+_QUOTES = "\"'`“”‘’«»*_"
+
+
+@dataclass(frozen=True)
+class ConceptView:
+    """What an annotator sees of a concept: words with counts, most frequent first, and sentences."""
+
+    concept: str
+    words: tuple[tuple[str, int], ...]
+    contexts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt to name a concept: a label, or the reason there is none (see `schema.REASONS`)."""
+
+    prompt: str
+    label: str | None
+    reason: str | None
+    raw: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Annotator(Protocol):
+    """Whatever names concepts.
+
+    `name` is the system's string, `prompt` that of the first attempt (empty where there is none), `contexts`
+    the number of sentences it wants to see.
+    """
+
+    name: str
+    prompt: str
+    contexts: int
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the calls of this process took; None where nothing is called."""
+        ...
+
+    def annotate(self, views: Sequence[ConceptView], on_named: Callable[[], None]) -> list[list[Attempt]]:
+        """Give each concept's attempts, of which the last counts; call `on_named` once a concept."""
+        ...
+
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file that is used (prompts, recorded labels), by name."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held."""
+        ...
+
+
+def annotate(
+    views: Sequence[ConceptView], annotator: Annotator, progress: Progress | None = None, stage: str | None = None
+) -> list[list[Attempt]]:
+    """Name concepts and give every attempt, in the order of `views`.
+
+    Raises
+    ------
+    ConceptBenchError
+        if the annotator cannot work at all; a single failure is an attempt with its reason.
+    """
+    progress = progress or Silent()
+    with progress.stage(stage or f"Naming concepts with {annotator.name}", len(views)) as advance:
+        return annotator.annotate(views, lambda: advance(1))
+
+
+def open_annotator(
+    system: str, *, prompt: Prompt | None = None, open_client: Callable[[str], LLM] | None = None
+) -> Annotator:
+    """Open the annotator that a system string names.
+
+    Parameters
+    ----------
+    system : `lexical`, `openai:<model>`, `local:<model>`, `file:<path>` or `python:<module>:<class>`.
+    prompt : for language models.
+    open_client : makes the client of a language model; it is called at the first use.
+
+    Raises
+    ------
+    InputError
+        if the kind is unknown, or the file or class cannot be read.
+    """
+    if system == "lexical":
+        return _Named("lexical", lambda view: lexical_label(view.words))
+    kind, name = parse_system(system)
+    if kind == "file":
+        path = Path(name)
+        labels = read_labels(path)
+        digests = {path.name: sha256(path)}
+        return _Named(f"file:{path.name}", lambda view: labels.get(view.concept), digests=digests)
+    if kind == "python":
+        return _Named(system, _load_own(name), contexts=_OWN_CONTEXTS)
+    if kind in {"openai", "local"} and prompt is not None and open_client is not None:
+        return LLMAnnotator(system, prompt, open_client)
+    raise InputError(
+        f"--annotator {system}: unknown kind {kind!r}; give lexical, openai:<model>, local:<model>, file:<path> "
+        "or python:<module>:<class>"
+    )
+
+
+class LLMAnnotator:
+    """A language model that names concepts under a prompt.
+
+    A concept that is refused or filtered is asked again with word types, without contexts, and then
+    with another prompt; a concept that is not parsable is not, since the model did answer.
+    """
+
+    def __init__(self, system: str, prompt: Prompt, open_client: Callable[[str], LLM]) -> None:
+        self.name = system.partition(":")[0] + ":" + _public(system.partition(":")[2])
+        self.prompt = prompt.name
+        self.contexts = prompt.contexts
+        plain = prompt.vary(unit="types", contexts=0)
+        other = load_prompt("semantic" if prompt.name.startswith("lexical") else "lexical")
+        self._prompts = [prompt, plain, other]
+        self._system, self._open = system, open_client
+        # A missing key or missing weights should show before anything long starts.
+        kind, name = parse_system(system)
+        if kind == "local":
+            model_folder(name)
+        self._client: LLM | None = open_client(system) if kind == "openai" else None
+
+    def annotate(self, views: Sequence[ConceptView], on_named: Callable[[], None]) -> list[list[Attempt]]:
+        """Ask for every concept, then again for those refused or filtered."""
+        if self._client is None:
+            self._client = self._open(self._system)
+        attempts: list[list[Attempt]] = [[] for _ in views]
+        open_ones = list(range(len(views)))
+        for turn, prompt in enumerate(self._prompts):
+            asked = [i for i in open_ones if turn == 0 or not self._same_question(views[i], turn)]
+            requests = [_request(prompt, views[i]) for i in asked]
+            first = (lambda _i, _reply: on_named()) if turn == 0 else None
+            for i, reply in zip(asked, self._client.complete(requests, first), strict=True):
+                attempts[i].append(_attempt(prompt.name, reply))
+            open_ones = [i for i in open_ones if attempts[i][-1].reason in {"refused", "filtered"}]
+            if not open_ones:
+                break
+        return attempts
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the client counted."""
+        return self._client.usage if self._client is not None else None
+
+    def digests(self) -> dict[str, str]:
+        """The digests of the prompts, the one to fall back on included."""
+        return {prompt.name.partition("+")[0]: prompt.sha256 for prompt in self._prompts}
+
+    def close(self) -> None:
+        """Close the client, if one was opened."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _same_question(self, view: ConceptView, turn: int) -> bool:
+        asked = [prompt.messages(view.words, view.contexts) for prompt in self._prompts[: turn + 1]]
+        return asked[-1] in asked[:-1]
+
+
+class _Named:
+    """An annotator that is a function from a concept to its label."""
+
+    prompt = ""
+    usage = None
+
+    def __init__(
+        self,
+        name: str,
+        label: Callable[[ConceptView], str | None],
+        *,
+        contexts: int = 0,
+        digests: dict[str, str] | None = None,
+    ) -> None:
+        self.name, self._label, self.contexts = name, label, contexts
+        self._digests = digests or {}
+
+    def annotate(self, views: Sequence[ConceptView], on_named: Callable[[], None]) -> list[list[Attempt]]:
+        attempts = []
+        for view in views:
+            raw = self._label(view)
+            # Who has nothing to say of a concept did not attempt it.
+            label, reason = (None, None) if raw is None else _checked(" ".join(raw.split()))
+            attempts.append([] if raw is None else [Attempt("", label, reason, raw[:_LONGEST_RAW])])
+            on_named()
+        return attempts
+
+    def digests(self) -> dict[str, str]:
+        return self._digests
+
+    def close(self) -> None:
+        pass
+
+
+def parse_label(text: str) -> tuple[str | None, str | None]:
+    """Read the label out of a reply: (label, None), or (None, `refused` or `unparsable`).
+
+    The first line that holds anything counts, without quotes, a leading "Label:" and a full stop; a JSON
+    object with a `label` is understood. Over-long text, markup and code are unparsable.
+    """
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if _REFUSAL.search(line):
+        return None, "refused"
+    line = _from_json(line)
+    if line.startswith("```"):
+        return None, "unparsable"
+    line = _LEAD.sub("", line.lstrip(_QUOTES))
+    label = " ".join(line.strip().strip(_QUOTES).strip().removesuffix(".").strip().strip(_QUOTES).split())
+    return _checked(label)
+
+
+def _checked(label: str) -> tuple[str | None, str | None]:
+    fits = 0 < len(label) <= LONGEST_LABEL and len(label.split()) <= MOST_LABEL_WORDS
+    if not fits or not label.isprintable() or not any(c.isalnum() for c in label) or _MARKUP.search(label):
+        return None, "unparsable"
+    return label, None
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Read recorded labels, `concept` and `label` a row, from CSV or JSON lines.
+
+    Raises
+    ------
+    InputError
+        if the file cannot be read, a column is missing, or a concept stands in it twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix == ".jsonl":
+                rows = [json.loads(line) for line in file if line.strip()]
+            else:
+                rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"file:{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"file:{path}: neither CSV nor JSON lines in UTF-8 ({error})") from error
+    labels: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        concept, label = (row.get("concept"), row.get("label")) if isinstance(row, Mapping) else (None, None)
+        if not isinstance(concept, str) or not isinstance(label, str):
+            raise InputError(f"file:{path}, row {number}: a row must have `concept` and `label`")
+        if concept in labels:
+            raise InputError(f"file:{path}, row {number}: concept {concept} stands in it twice")
+        labels[concept] = label
+    return labels
+
+
+def _from_json(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    try:
+        label = json.loads(line).get("label")
+    except ValueError:
+        return line
+    return label if isinstance(label, str) else line
+
+
+def _request(prompt: Prompt, view: ConceptView) -> Request:
+    return Request(prompt.messages(view.words, view.contexts), max_tokens=_REPLY_TOKENS, stop=("\n",))
+
+
+def _attempt(prompt: str, reply: Reply) -> Attempt:
+    label: str | None = None
+    reason: str | None
+    if reply.reason is None or (reply.reason == "cut" and "\n" in (reply.text or "").strip()):
+        label, reason = parse_label(reply.text or "")
+    else:
+        reason = {"empty": "unparsable", "cut": "unparsable"}.get(reply.reason, reply.reason)
+    raw = reply.text if reply.text is not None else (reply.detail or None)
+    return Attempt(
+        prompt, label, reason, None if raw is None else raw[:_LONGEST_RAW], reply.tokens_in, reply.tokens_out
+    )
+
+
+def _load_own(name: str) -> Callable[[ConceptView], str | None]:
+    """Make a user's class; it must have `label(words, contexts)`, with words as (word, count)."""
+    module, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        instance = getattr(importlib.import_module(module), attribute)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"--annotator python:{name}: cannot be made: {error}") from error
+    if not callable(getattr(instance, "label", None)):
+        raise InputError(f"--annotator python:{name}: the class needs a method label(words, contexts) -> str")
+
+    def label(view: ConceptView) -> str | None:
+        answer = instance.label(list(view.words), list(view.contexts))
+        if answer is not None and not isinstance(answer, str):
+            raise ConceptBenchError(f"python:{name}: label() gave {type(answer).__name__}, not str or None")
+        return answer
+
+    return label
+
+
+def _public(name: str) -> str:
+    """Leave the folders of a local model out of what is written to a store."""
+    path = Path(name)
+    return path.resolve().name if path.is_dir() else name

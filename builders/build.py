@@ -1,0 +1,407 @@
+"""The build: from a corpus to an annotated concept store, resumable at every stage."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow.parquet as pq
+
+from conceptbench.benchmark.prompts import DEFAULT_PROMPT, Unit, load_prompt
+from conceptbench.benchmark.schema import STORE_SCHEMA, TREES, layer_file, parse_layers, slug
+from conceptbench.benchmark.store import ConceptStore, write_table
+from conceptbench.builders.annotate import Annotator, open_annotator
+from conceptbench.builders.clustering import MergeTree, kmeans, ward_tree
+from conceptbench.builders.concepts import annotate_layer, write_concepts
+from conceptbench.builders.corpus import Corpus, open_corpus, read_corpus
+from conceptbench.builders.vectors import align_tokens, write_vectors
+from conceptbench.builders.workspace import check_folder, finish_store, opened, versions
+from conceptbench.runtime.encoder import Pooling, WordEncoder
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+from conceptbench.runtime.files import write_json
+from conceptbench.runtime.journal import Journal
+from conceptbench.runtime.llm import LLM, open_llm
+from conceptbench.runtime.models import model_folder
+from conceptbench.runtime.progress import Progress, Silent
+
+Clustering = Literal["ward", "kmeans"]
+
+
+def build(
+    *,
+    corpus: str,
+    model: str,
+    out: str | Path,
+    layers: str | Sequence[int] = "all",
+    k: int = 600,
+    annotator: str | Sequence[str] = "lexical",
+    prompt: str = DEFAULT_PROMPT,
+    contexts: int | None = None,
+    unit: Unit | None = None,
+    text_column: str | None = None,
+    min_count: int = 5,
+    max_count: int = 20,
+    pooling: Pooling = "last",
+    max_length: int = 512,
+    clustering: Clustering = "ward",
+    seed: int = 0,
+    recut: bool = False,
+    base_url: str | None = None,
+    concurrency: int = 8,
+    timeout: float = 60.0,
+    price: tuple[float, float] | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> ConceptStore:
+    """Make a concept store, or go on with one that an earlier run of the same command left unfinished.
+
+    Run it again with another model, other layers or another annotator over the same corpus, and
+    they are added to the store.
+
+    Parameters
+    ----------
+    corpus : a file, `hf:<id>[:<config>[:<split>]]` or `sample:news`.
+    model : `minilm`, `smollm2`, a folder or a Hub id; its hidden states are clustered.
+    out : the store's folder.
+    layers : `all`, a list such as `0,3,6`, or numbers; 0 is the embedding layer.
+    k : concepts a layer.
+    annotator : one system or several, see `open_annotator`; the first one's labels are the concepts' own.
+    prompt, contexts, unit : a prompt's name or file; sentences shown; word `types` or `tokens`.
+    text_column : where a tabular corpus has its text.
+    min_count, max_count : how often a word must be seen; how many of its occurrences are kept at most.
+    pooling : sub-words of a word's vector: `last`, `first` or `mean`.
+    max_length : sub-words at most a sentence.
+    clustering : `ward` (with a merge tree) or `kmeans`.
+    seed : of the draw of occurrences, and of k-means.
+    recut : allow another `k` than the store's: its trees are cut again and its concepts replaced.
+    base_url, concurrency, timeout, price : of `openai:` annotators; price in USD per million tokens in, out.
+    device : torch device; by default a GPU if there is one.
+
+    Raises
+    ------
+    InputError
+        if an option or the corpus is wrong, or `out` holds something else.
+    ConceptBenchError
+        if the work fails on the way, or some concepts could not be asked; what is done is kept.
+    """
+    if clustering not in get_args(Clustering):
+        raise InputError(f"--clustering {clustering}: give one of {', '.join(get_args(Clustering))}")
+    systems = [annotator] if isinstance(annotator, str) else list(dict.fromkeys(annotator))
+    layers_text = layers if isinstance(layers, str) else ",".join(map(str, layers))
+    folder = Path(out)
+    existing = check_folder(folder)
+    text = open_corpus(corpus, text_column)
+    model_folder(model)
+    asked_prompt = load_prompt(prompt).vary(unit=unit, contexts=contexts)
+    progress = progress or Silent()
+
+    with opened(folder, fresh=existing is None) as journal:
+
+        def open_client(system: str) -> LLM:
+            return open_llm(
+                system,
+                journal=journal,
+                base_url=base_url,
+                concurrency=concurrency,
+                timeout=timeout,
+                price=price,
+            )
+
+        annotators = [open_annotator(name, prompt=asked_prompt, open_client=open_client) for name in systems]
+        work = _Build(
+            folder=folder,
+            journal=journal,
+            progress=progress,
+            corpus=text,
+            corpus_options={"min_count": min_count, "max_count": max_count, "seed": seed},
+            model=model,
+            model_options={"pooling": pooling, "max_length": max_length, "clustering": clustering},
+            k=k,
+            recut=recut,
+            device=device,
+            manifest=existing or {},
+        )
+        work.read_corpus()
+        layer_numbers = work.start_model(layers_text)
+        work.encode(layer_numbers)
+        for layer in layer_numbers:
+            work.cluster(layer)
+        failed = work.annotate(layer_numbers, annotators)
+        work.write_manifest()
+        store = ConceptStore(folder, work.manifest)
+        finish_store(store)
+    if failed:
+        raise ConceptBenchError(
+            f"{failed} concepts could not be asked and have no label (see `reason` in the annotations); all else "
+            "is done and kept. Run the same command again to ask them again."
+        )
+    return store
+
+
+@dataclass
+class _Build:
+    """One run of `build`: what is asked, and the manifest as it grows."""
+
+    folder: Path
+    journal: Journal
+    progress: Progress
+    corpus: Corpus
+    corpus_options: dict[str, Any]
+    model: str
+    model_options: dict[str, Any]
+    k: int
+    recut: bool
+    device: str | None
+    manifest: dict[str, Any]
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name in the store: that of a folder is its last part."""
+        path = Path(self.model)
+        return path.resolve().name if path.is_dir() else self.model
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        entry: dict[str, Any] = self.manifest["models"][self.name]
+        return entry
+
+    @property
+    def vectors(self) -> Path:
+        return self.folder / "vectors" / slug(self.name)
+
+    @property
+    def sentences_file(self) -> Path:
+        return self.folder / "sentences.parquet"
+
+    @cached_property
+    def encoder(self) -> WordEncoder:
+        return WordEncoder(
+            self.model,
+            pooling=self.model_options["pooling"],
+            max_length=self.model_options["max_length"],
+            device=self.device,
+        )
+
+    def read_corpus(self) -> None:
+        """Read the corpus, or check that the store's is the same."""
+        asked = {
+            "name": self.corpus.name,
+            "source_sha256": self.corpus.digest(),
+            "text_column": self.corpus.column,
+            **self.corpus_options,
+        }
+        if self.manifest:
+            _same(self.folder, "corpus", self.manifest["corpus"], asked)
+            return
+        with self._timed("corpus"):
+            counts = read_corpus(
+                self.corpus,
+                self.sentences_file,
+                self.folder / "vectors" / "tokens.parquet",
+                **self.corpus_options,
+                progress=self.progress,
+            )
+        self.manifest.update(
+            {
+                "schema": STORE_SCHEMA,
+                "complete": False,
+                "corpus": {**asked, **asdict(counts)},
+                "models": {},
+                "annotators": [],
+                "versions": versions(),
+                "seconds": {},
+                "usage": {},
+            }
+        )
+        self.write_manifest()
+
+    def start_model(self, layers: str) -> list[int]:
+        """Enter the model in the manifest, or check that it is the same; give the layers asked for."""
+        if self.name not in self.manifest["models"]:
+            return self._enter_model(layers)
+        numbers = parse_layers(layers, self.entry["layers_available"])
+        _same(self.folder, f"model {self.name}", self.entry, self.model_options)
+        if self.entry["k"] == self.k:
+            return numbers
+        if not self.recut:
+            raise InputError(
+                f"{self.folder} was built with -k {self.entry['k']}, not {self.k}: give --recut to cut its trees "
+                "again and replace its concepts and their annotations, or build into another folder"
+            )
+        if self.model_options["clustering"] != "ward":
+            raise InputError("--recut needs merge trees, which k-means does not make: build into another folder")
+        self._check_k(self.entry["kept"])
+        for table in ("annotations", "concepts", "occurrences"):
+            shutil.rmtree(self.folder / table / slug(self.name), ignore_errors=True)
+        self.entry["k"] = self.k
+        self.write_manifest()
+        return numbers
+
+    def encode(self, layers: Sequence[int]) -> None:
+        """Compute the vectors of those layers that have neither vectors nor a tree."""
+        missing = [layer for layer in layers if not self._path("occurrences", layer).exists()]
+        if all((self.vectors / f"L{layer:02d}.npy").exists() for layer in missing):
+            return
+        if self.encoder.revision != self.entry["revision"]:
+            raise InputError(
+                f"--model {self.model}: its weights are not those that {self.folder} was built with: give the "
+                "same model, or build into another folder"
+            )
+        with self._timed("vectors"):
+            write_vectors(
+                self.sentences_file,
+                self.vectors / "tokens.parquet",
+                self.encoder,
+                missing,
+                self.vectors,
+                self.journal,
+                self.progress,
+            )
+        del self.encoder
+
+    def cluster(self, layer: int) -> None:
+        """Cluster a layer and write its tree, concepts and occurrences."""
+        if self._path("occurrences", layer).exists() and self._path("concepts", layer).exists():
+            return
+        store = ConceptStore(self.folder, self.manifest)
+        vectors = store.vectors(self.name, layer)
+        with self._timed("clustering"):
+            if self.model_options["clustering"] == "kmeans":
+                with self.progress.stage(f"Clustering layer {layer}", None):
+                    labels = kmeans(vectors, self.k, self.corpus_options["seed"])
+            else:
+                tree = self._tree(store, layer)
+                labels = tree.cut(self.k)
+            tokens = pq.read_table(self.vectors / "tokens.parquet")
+            write_concepts(self.folder, self.name, layer, tokens, labels, vectors)
+
+    def annotate(self, layers: Sequence[int], annotators: Sequence[Annotator]) -> int:
+        """Name the concepts of the layers; give the number of those that could not be asked."""
+        store = ConceptStore(self.folder, self.manifest)
+        failed = 0
+        try:
+            for one in annotators:
+                self._enter_annotator(one)
+            primary = self.manifest["annotators"][0]
+            for layer in layers:
+                for one in annotators:
+                    with self._timed("annotation"):
+                        failed += annotate_layer(
+                            store, self.name, layer, one, (primary["annotator"], primary["prompt"]), self.progress
+                        )
+        finally:
+            for one in annotators:
+                self._add_usage(one)
+                one.close()
+        return failed
+
+    def _enter_model(self, layers: str) -> list[int]:
+        numbers = parse_layers(layers, self.encoder.layers)
+        with self._timed("vectors"):
+            alignment = align_tokens(
+                self.sentences_file,
+                self.folder / "vectors" / "tokens.parquet",
+                self.encoder,
+                self.vectors / "tokens.parquet",
+                self.progress,
+            )
+        self._check_k(alignment.kept)
+        if alignment.cut or alignment.unseen:
+            self.progress.note(
+                f"Left out of {alignment.kept + alignment.cut + alignment.unseen:,} chosen words: {alignment.cut:,} "
+                f"beyond the model's maximum length ({self.encoder.max_length} sub-words), {alignment.unseen:,} that "
+                "its tokenizer drops"
+            )
+        self.manifest["models"][self.name] = {
+            "revision": self.encoder.revision,
+            "layers_available": self.encoder.layers,
+            "width": self.encoder.width,
+            "max_length_used": self.encoder.max_length,
+            "adds_bos": self.encoder.adds_bos,
+            **self.model_options,
+            "k": self.k,
+            **asdict(alignment),
+        }
+        self.write_manifest()
+        return numbers
+
+    def _enter_annotator(self, annotator: Annotator) -> None:
+        asked = {"annotator": annotator.name, "prompt": annotator.prompt, "sha256": annotator.digests()}
+        for entry in self.manifest["annotators"]:
+            if (entry["annotator"], entry["prompt"]) == (annotator.name, annotator.prompt):
+                if entry != asked:
+                    raise InputError(
+                        f"{self.folder} was annotated by {annotator.name} with another version of "
+                        f"{annotator.prompt or 'its file'}: give the changed file another name to add its labels"
+                    )
+                return
+        self.manifest["annotators"].append(asked)
+        self.write_manifest()
+
+    def _add_usage(self, annotator: Annotator) -> None:
+        """Add to the manifest what the calls of this run took; answers from the journal cost nothing."""
+        if annotator.usage is None:
+            return
+        total = self.manifest["usage"].setdefault(annotator.name, {})
+        for name, value in asdict(annotator.usage).items():
+            if value is not None:
+                total[name] = round(total.get(name, 0) + value, 6)
+
+    def _check_k(self, tokens: int) -> None:
+        if not 1 <= self.k <= tokens:
+            raise InputError(
+                f"-k {self.k}: give a number of concepts from 1 to {tokens}, the number of chosen tokens (more "
+                "text, a lower --min-count or a higher --max-count give more)"
+            )
+
+    def _tree(self, store: ConceptStore, layer: int) -> MergeTree:
+        path = self._path("trees", layer)
+        if path.exists():
+            return MergeTree(store.linkage(self.name, layer))
+        vectors = store.vectors(self.name, layer)
+        with self.progress.stage(f"Clustering layer {layer}", max(len(vectors) - 1, 1)) as advance:
+            done = 0
+
+            def merged(count: int, _total: int) -> None:
+                nonlocal done
+                advance(count - done)
+                done = count
+
+            tree = ward_tree(vectors, device=self.device, progress=merged)
+        left, right, height, size = tree.linkage.T
+        columns = {"left": left.astype(int), "right": right.astype(int), "height": height, "size": size.astype(int)}
+        write_table(path, TREES, columns)
+        return tree
+
+    def _path(self, table: str, layer: int) -> Path:
+        return self.folder / table / slug(self.name) / layer_file(layer)
+
+    def write_manifest(self) -> None:
+        """Write the manifest as it is, with the seconds spent so far."""
+        for stage, seconds in self.spent.items():
+            self.manifest["seconds"][stage] = round(self.manifest["seconds"].get(stage, 0.0) + seconds, 3)
+        self.spent.clear()
+        write_json(self.folder / "manifest.json", self.manifest)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.spent[stage] = self.spent.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _same(folder: Path, what: str, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    for option, value in asked.items():
+        if there.get(option) != value:
+            shown = {"source_sha256": "text", "name": "file"}.get(option, option.replace("_", "-"))
+            raise InputError(
+                f"{folder} is a store of another run: its {what} has {shown} {there.get(option)!r}, not {value!r}. "
+                "Give the same options to go on with it, or build into another folder; nothing was changed"
+            )
