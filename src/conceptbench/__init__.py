@@ -1,0 +1,63 @@
+"""ConceptBench: latent concepts of language models, and the systems that explain them.
+
+Everything the command line does is a function here. Names are imported when they are first used, so that
+`import conceptbench` loads neither torch nor datasets.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conceptbench.benchmark.loading import load_concepts
+    from conceptbench.benchmark.store import ConceptStore
+    from conceptbench.builders.build import build
+    from conceptbench.builders.clustering import MergeTree, ward_tree
+    from conceptbench.builders.report import write_report
+    from conceptbench.builders.tcn import import_tcn
+    from conceptbench.demo import demo
+    from conceptbench.runtime.errors import ConceptBenchError, InputError
+
+_HOMES = {
+    "ConceptBenchError": "conceptbench.runtime.errors",
+    "ConceptStore": "conceptbench.benchmark.store",
+    "InputError": "conceptbench.runtime.errors",
+    "MergeTree": "conceptbench.builders.clustering",
+    "build": "conceptbench.builders.build",
+    "demo": "conceptbench.demo",
+    "import_tcn": "conceptbench.builders.tcn",
+    "load_concepts": "conceptbench.benchmark.loading",
+    "ward_tree": "conceptbench.builders.clustering",
+    "write_report": "conceptbench.builders.report",
+}
+
+__all__ = [
+    "ConceptBenchError",
+    "ConceptStore",
+    "InputError",
+    "MergeTree",
+    "build",
+    "demo",
+    "import_tcn",
+    "load_concepts",
+    "ward_tree",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("conceptbench")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'conceptbench' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    # Else the submodule of the same name, set here by its own import, would hide the function.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

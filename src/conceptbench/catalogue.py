@@ -1,0 +1,56 @@
+"""What there is to choose from: the rows of `conceptbench list`."""
+
+from __future__ import annotations
+
+from conceptbench.benchmark.prompts import load_prompt, prompt_names
+from conceptbench.runtime.models import weights_installed
+
+
+def tasks() -> list[dict[str, str]]:
+    """The tasks that `eval` scores; none is in this version yet."""
+    return []
+
+
+def modules() -> list[dict[str, str]]:
+    """The text modules with known answers; none is in this version yet."""
+    return []
+
+
+def prompts() -> list[dict[str, str]]:
+    """The packaged prompts."""
+    found = [load_prompt(name) for name in prompt_names()]
+    return [
+        {
+            "prompt": prompt.name,
+            "words": prompt.unit,
+            "examples": str(len(prompt.examples)),
+            "what it does": prompt.description,
+            "sha256": prompt.sha256[:12],
+        }
+        for prompt in found
+    ]
+
+
+def annotators() -> list[dict[str, str]]:
+    """The kinds of annotators, and whether each can be used here."""
+    weights = "ready" if weights_installed("smollm2") else "its weights are missing: see `conceptbench doctor`"
+    return [
+        {"annotator": "lexical", "what it is": "the baseline: a rule on the words' form, no model", "here": "ready"},
+        {"annotator": "local:smollm2", "what it is": "SmolLM2-135M-Instruct in process, offline", "here": weights},
+        {"annotator": "local:<model>", "what it is": "a causal LM of yours: a folder or a Hub id", "here": "ready"},
+        {
+            "annotator": "openai:<model>",
+            "what it is": "any OpenAI-compatible server, with --base-url",
+            "here": "key from OPENAI_API_KEY",
+        },
+        {
+            "annotator": "file:<path>",
+            "what it is": "recorded labels: CSV or JSON lines with concept and label",
+            "here": "ready",
+        },
+        {
+            "annotator": "python:<module>:<class>",
+            "what it is": "your own class with label(words, contexts) -> str",
+            "here": "ready",
+        },
+    ]
