@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -88,7 +89,7 @@ def _from_hub(
         raise InputError(
             f"{name} is neither a folder here nor a dataset on the Hub that you can see: {error}"
         ) from error
-    except (ConnectionError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise ConceptBenchError(f"{name} cannot be read from the Hub: {error}") from error
 
 

@@ -26,6 +26,8 @@ comparisons, never exactness.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -89,8 +91,9 @@ def ward_tree(
     nodes[group[merges.right]] = merges.node  # the last merge of a group stands for it
     points = points[first]
     scale = _centre(points)
-    clusters = _Clusters(points, sizes, nodes, n, torch.device(device or "cpu"))
-    found = [merges, *clusters.merge_all(lambda done: progress(done, n - 1) if progress else None)]
+    with _workers() as workers:
+        clusters = _Clusters(points, sizes, nodes, n, torch.device(device or "cpu"), workers)
+        found = [merges, *clusters.merge_all(lambda done: progress(done, n - 1) if progress else None)]
     return MergeTree(_linkage(found, n, scale))
 
 
@@ -108,7 +111,7 @@ def kmeans(vectors: Vectors, k: int, seed: int) -> Ints:
 
 @dataclass(frozen=True)
 class _Merges:
-    """Merges of one round: arrays (m,). Nodes are numbered in the order they were made; d² in the units of the points."""
+    """Merges of one round: arrays (m,). `squared` is d², in the points' own scale; `size` counts vectors."""
 
     left: Ints
     right: Ints
@@ -120,10 +123,19 @@ class _Merges:
 class _Clusters:
     """The active clusters. A cluster sits in a row of the arrays below; a union takes over a row of one parent."""
 
-    def __init__(self, points: Floats, sizes: Ints, nodes: Ints, leaves: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        points: Floats,
+        sizes: Ints,
+        nodes: Ints,
+        leaves: int,
+        device: torch.device,
+        workers: ThreadPoolExecutor,
+    ) -> None:
         rows = len(points)
         self.leaves = leaves
         self.device = device
+        self.workers = workers
         self.means = points
         self.size = sizes.astype(np.float64)
         self.squared = np.zeros(rows)  # d² of the merge that made the cluster
@@ -267,13 +279,16 @@ class _Clusters:
 
     def _distances(self, left: Ints, right: Ints) -> Floats:
         """d² by (1) between pairs of rows, in float64; the same whichever of the two comes first."""
-        squared = np.empty(len(left))
-        for part in _parts(len(left), _ROWS):
+
+        def squared(part: slice) -> Floats:
             difference = self.means[left[part]]
             difference -= self.means[right[part]]
-            squared[part] = np.einsum("ij,ij->i", difference, difference)
+            return _squared_lengths(difference)
+
         a, b = self.size[left], self.size[right]
-        return 2 * a * b / (a + b) * squared
+        lengths = self.workers.map(squared, _parts(len(left), _ROWS))
+        distances: Floats = 2 * a * b / (a + b) * np.concatenate([np.empty(0), *lengths])
+        return distances
 
     def _search(self, lost: Ints) -> None:
         """Compare the lost rows with all active clusters, in ever higher precision until each has its neighbour."""
@@ -290,9 +305,9 @@ class _Clusters:
     def _scan(self, rows: Ints, precision: torch.dtype | None) -> None:
         """Give `rows` new lists and floors from bounds in `precision` on the distances to all active clusters."""
         columns = _Columns(self, precision)
-        for part in _parts(len(rows), max(16, _CELLS // len(self.active))):
-            block = rows[part]
-            neighbours, bounds, floor = columns.nearest(block)
+        blocks = [rows[part] for part in _parts(len(rows), max(16, _CELLS // len(self.active)))]
+        for block, found in zip(blocks, self.workers.map(columns.nearest, blocks), strict=True):
+            neighbours, bounds, floor = found
             width = neighbours.shape[1]
             self.listed[block] = self.node[block, None]
             self.listed[block, :width] = self.node[neighbours]
@@ -327,7 +342,8 @@ class _Columns:
         grouped = padded.reshape(self.width, self.depth)
         self.rows = grouped.T.flatten()
         self.least_size = clusters.size[grouped].min(axis=1)
-        self.matrix = self._factor(self.rows, left=False)
+        parts = [self.rows[part] for part in _parts(len(self.rows), _ROWS)]
+        self.matrix = torch.cat(list(clusters.workers.map(self._right_factor, parts)))
 
     def nearest(self, rows: Ints) -> tuple[Ints, Floats, Floats]:
         """The nearest neighbours of `rows`: their rows and bounds (r, listed), and the floors (r,) of all the rest.
@@ -382,24 +398,41 @@ class _Columns:
         terms = clusters.means.shape[1] + 8
         s = 2 * terms * torch.finfo(torch.float64 if precision == torch.float64 else torch.float32).eps
         up = 1 + torch.finfo(precision).eps
-        matrix = torch.empty((len(rows), terms), dtype=precision)
-        for part in _parts(len(rows), _ROWS):
-            means = clusters.means[rows[part]]
-            rounded = torch.from_numpy(means).to(precision)
-            squared = np.einsum("ij,ij->i", means, means)
-            moved = means - rounded.double().numpy()
-            error = np.sqrt(np.einsum("ij,ij->i", moved, moved))
-            norm = np.sqrt(squared)
-            own = _three_pieces(squared - s * (norm + error) ** 2 - _TINY, precision)
-            one = [torch.ones(len(means), dtype=precision)] * 3
-            cross = [up * 2 * error, up * (norm + error)] if left else [-up * norm, -up * 2 * error]
-            columns = [
-                *(own + one if left else one + own),
-                *(torch.from_numpy(x).to(precision) for x in cross),
-            ]
-            matrix[part, :-8] = -2 * rounded if left else rounded
-            matrix[part, -8:] = torch.stack(columns, dim=1)
+        means = clusters.means[rows]
+        rounded = torch.from_numpy(means).to(precision)
+        moved = means - rounded.double().numpy()
+        error, squared = np.sqrt(_squared_lengths(moved)), _squared_lengths(means)
+        norm = np.sqrt(squared)
+        own = _three_pieces(squared - s * (norm + error) ** 2 - _TINY, precision)
+        one = [torch.ones(len(means), dtype=precision)] * 3
+        cross = [up * 2 * error, up * (norm + error)] if left else [-up * norm, -up * 2 * error]
+        columns = [*(own + one if left else one + own), *(torch.from_numpy(x).to(precision) for x in cross)]
+        matrix = torch.hstack([-2 * rounded if left else rounded, torch.stack(columns, dim=1)])
         return matrix.to(clusters.device)
+
+    def _right_factor(self, rows: Ints) -> torch.Tensor:
+        return self._factor(rows, left=False)
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch may use, in each of which torch uses one.
+
+    Whole blocks are independent, whereas torch's own threads meet after every operation: where the cores are shared
+    with other programs, most of the time would go into their waiting for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+            yield workers
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _squared_lengths(rows: Floats) -> Floats:
+    lengths: Floats = np.einsum("ij,ij->i", rows, rows)
+    return lengths
 
 
 def _smallest(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -474,7 +507,7 @@ def _check_k(k: int, n: int) -> None:
 
 
 def _merge_duplicates(points: Floats) -> tuple[Ints, _Merges]:
-    """Equal points: the group (n,) of each, numbered by first appearance, and the merges, at 0, that make the groups."""
+    """Equal points: the group (n,) of each, by first appearance, and the merges, at 0, that make the groups."""
     n = len(points)
     groups: dict[bytes, int] = {}
     group = np.array([groups.setdefault(blake2b(row, digest_size=16).digest(), len(groups)) for row in points])

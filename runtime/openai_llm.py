@@ -30,6 +30,8 @@ _DEFAULT_URL = "https://api.openai.com/v1"
 _RETRIED = frozenset({408, 409, 425, 429})
 # A wrong key, a forbidden or an unknown model would fail for every request.
 _HOPELESS = frozenset({401, 403, 404})
+# So many requests in a row given up, each after all its retries: the server is gone.
+_GIVEN_UP = 12
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 _LONGEST_BODY = 4_000_000
@@ -77,6 +79,7 @@ class OpenAILLM:
         self._dialect = _Dialect()
         self._answered = False
         self._connected = False
+        self._given_up = 0
         # Only spreads retries in time, so that not all come back at once; no result depends on it.
         self._jitter = random.Random()
 
@@ -88,8 +91,8 @@ class OpenAILLM:
         Raises
         ------
         ConceptBenchError
-            nothing was ever answered and the server refuses the key or the model, or
-            cannot be reached.
+            nothing was ever answered and the server refuses the key or the model, or cannot be reached; or it
+            answers no request any more.
         """
         places = _places([request_key(self.system, self._base_url, request) for request in requests])
         replies: dict[int, Reply] = {}
@@ -145,6 +148,7 @@ class OpenAILLM:
             answer = await self._try(client, request)
             if isinstance(answer, Reply):
                 self._answered = self._connected = True
+                self._given_up = 0
                 return replace(answer, seconds=time.monotonic() - started)
             if answer.everyone and not (self._answered if answer.status else self._connected):
                 raise ConceptBenchError(answer.everyone)
@@ -153,9 +157,19 @@ class OpenAILLM:
                 continue
             if not answer.retry or attempt >= self._retries:
                 tries = f" (after {attempt + 1} calls)" if attempt else ""
+                self._give_up(answer)
                 return Reply(reason="failed", detail=answer.detail + tries, seconds=time.monotonic() - started)
             await asyncio.sleep(self._wait(attempt, answer.retry_after))
             attempt += 1
+
+    def _give_up(self, trouble: "_Trouble") -> None:
+        """Count a request given up, and end the run where the server seems to be gone."""
+        self._given_up += trouble.retry
+        if self._given_up >= max(_GIVEN_UP, 2 * self._concurrency):
+            raise ConceptBenchError(
+                f"{self._where()} has answered none of the last {self._given_up} requests ({trouble.detail}). What it "
+                "answered is kept: see that it runs, and give the same command again."
+            )
 
     def _wait(self, attempt: int, retry_after: float | None) -> float:
         """Seconds to wait: what the server asks, else doubling, spread a little."""

@@ -110,15 +110,15 @@ def _key() -> Finding:
 
 
 def _server(base_url: str) -> Finding:
-    import httpx
+    import httpx2
 
     try:
-        reply = httpx.get(base_url.rstrip("/") + "/models", timeout=10.0)
-    except httpx.HTTPError as error:
+        reply = httpx2.get(base_url.rstrip("/") + "/models", timeout=10.0)
+    except httpx2.HTTPError as error:
         return Finding(
             "broken", "server", f"{base_url}: {error}", "start the server, or correct --base-url (it ends in /v1)"
         )
-    except httpx.InvalidURL as error:
+    except httpx2.InvalidURL as error:
         return Finding("broken", "server", f"{base_url}: {error}", "give a URL such as http://127.0.0.1:8000/v1")
     return Finding("ok", "server", f"{base_url} answers (HTTP {reply.status_code})")
 

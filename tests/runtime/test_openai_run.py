@@ -46,6 +46,20 @@ def test_equal_requests_are_sent_once(fault_server: Any, ask: Ask) -> None:
     assert fault_server.asked == {"a": 2, "b": 1}
 
 
+def test_a_server_that_is_gone_ends_the_run_and_what_it_answered_is_kept(
+    fault_server: Any, faults: ModuleType, ask: Ask, tmp_path: Path
+) -> None:
+    for index in range(10):
+        fault_server.script[str(index)] = [faults.chat("x")]
+    fault_server.default = faults.error(500, "out of memory")
+    with Journal(tmp_path / "j") as journal:
+        llm = open_llm("openai:m", base_url=fault_server.base_url, concurrency=2, retries=0, journal=journal)
+        with pytest.raises(ConceptBenchError, match="answered none of the last 12 requests .*out of memory.*again"):
+            llm.complete([ask(str(index)) for index in range(100)])
+        assert len(journal) == 10
+    assert len(fault_server.bodies) < 30
+
+
 def test_no_requests_ask_nothing(fault_server: Any) -> None:
     assert open_llm("openai:m", base_url=fault_server.base_url).complete([]) == []
     assert not fault_server.bodies
