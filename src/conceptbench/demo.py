@@ -9,7 +9,7 @@ from conceptbench.builders.build import build
 from conceptbench.builders.report import write_report
 from conceptbench.runtime.progress import Progress
 
-DEMO_CONCEPTS = 150
+DEMO_CONCEPTS = 200
 
 
 def demo(out: str | Path = "conceptbench-demo", *, progress: Progress | None = None) -> tuple[ConceptStore, Path]:
