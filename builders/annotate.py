@@ -17,7 +17,7 @@ from conceptbench.builders.lexical import lexical_label
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import sha256
 from conceptbench.runtime.llm import LLM, Reply, Request, Usage, parse_system
-from conceptbench.runtime.models import model_folder
+from conceptbench.runtime.models import model_config
 from conceptbench.runtime.progress import Progress, Silent
 
 LONGEST_LABEL = 100
@@ -124,7 +124,7 @@ def open_annotator(
     """
     if system == "lexical":
         return _Named("lexical", lambda view: lexical_label(view.words))
-    kind, name = parse_system(system)
+    kind, name = parse_system(system) if ":" in system else ("", "")
     if kind == "file":
         path = Path(name)
         labels = read_labels(path)
@@ -135,7 +135,7 @@ def open_annotator(
     if kind in {"openai", "local"} and prompt is not None and open_client is not None:
         return LLMAnnotator(system, prompt, open_client)
     raise InputError(
-        f"--annotator {system}: unknown kind {kind!r}; give lexical, openai:<model>, local:<model>, file:<path> "
+        f"--annotator {system}: there is no such annotator; give lexical, openai:<model>, local:<model>, file:<path> "
         "or python:<module>:<class>"
     )
 
@@ -158,7 +158,7 @@ class LLMAnnotator:
         # A missing key or missing weights should show before anything long starts.
         kind, name = parse_system(system)
         if kind == "local":
-            model_folder(name)
+            model_config(name)
         self._client: LLM | None = open_client(system) if kind == "openai" else None
 
     def annotate(self, views: Sequence[ConceptView], on_named: Callable[[], None]) -> list[list[Attempt]]:

@@ -27,7 +27,6 @@ from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import write_json
 from conceptbench.runtime.journal import Journal
 from conceptbench.runtime.llm import LLM, open_llm
-from conceptbench.runtime.models import model_folder
 from conceptbench.runtime.progress import Progress, Silent
 
 Clustering = Literal["ward", "kmeans"]
@@ -97,7 +96,6 @@ def build(
     folder = Path(out)
     existing = check_folder(folder)
     text = open_corpus(corpus, text_column)
-    model_folder(model)
     asked_prompt = load_prompt(prompt).vary(unit=unit, contexts=contexts)
     progress = progress or Silent()
 
@@ -182,12 +180,13 @@ class _Build:
 
     @cached_property
     def encoder(self) -> WordEncoder:
-        return WordEncoder(
-            self.model,
-            pooling=self.model_options["pooling"],
-            max_length=self.model_options["max_length"],
-            device=self.device,
-        )
+        with self.progress.stage(f"Loading {self.name}", 1):
+            return WordEncoder(
+                self.model,
+                pooling=self.model_options["pooling"],
+                max_length=self.model_options["max_length"],
+                device=self.device,
+            )
 
     def read_corpus(self) -> None:
         """Read the corpus, or check that the store's is the same."""
@@ -200,6 +199,8 @@ class _Build:
         if self.manifest:
             _same(self.folder, "corpus", self.manifest["corpus"], asked)
             return
+        # A model that cannot be loaded should show before a long corpus is read.
+        _ = self.encoder
         with self._timed("corpus"):
             counts = read_corpus(
                 self.corpus,
@@ -288,14 +289,17 @@ class _Build:
         failed = 0
         try:
             for one in annotators:
-                self._enter_annotator(one)
-            primary = self.manifest["annotators"][0]
+                self._check_annotator(one)
+            first = [*self.manifest["annotators"], *map(_annotator_entry, annotators)][0]
             for layer in layers:
                 for one in annotators:
                     with self._timed("annotation"):
-                        failed += annotate_layer(
-                            store, self.name, layer, one, (primary["annotator"], primary["prompt"]), self.progress
-                        )
+                        primary = (first["annotator"], first["prompt"])
+                        failed += annotate_layer(store, self.name, layer, one, primary, self.progress)
+                    # Not before it has named something: an annotator that cannot work leaves no trace.
+                    if _annotator_entry(one) not in self.manifest["annotators"]:
+                        self.manifest["annotators"].append(_annotator_entry(one))
+                        self.write_manifest()
         finally:
             for one in annotators:
                 self._add_usage(one)
@@ -332,18 +336,14 @@ class _Build:
         self.write_manifest()
         return numbers
 
-    def _enter_annotator(self, annotator: Annotator) -> None:
-        asked = {"annotator": annotator.name, "prompt": annotator.prompt, "sha256": annotator.digests()}
+    def _check_annotator(self, annotator: Annotator) -> None:
+        asked = _annotator_entry(annotator)
         for entry in self.manifest["annotators"]:
-            if (entry["annotator"], entry["prompt"]) == (annotator.name, annotator.prompt):
-                if entry != asked:
-                    raise InputError(
-                        f"{self.folder} was annotated by {annotator.name} with another version of "
-                        f"{annotator.prompt or 'its file'}: give the changed file another name to add its labels"
-                    )
-                return
-        self.manifest["annotators"].append(asked)
-        self.write_manifest()
+            if (entry["annotator"], entry["prompt"]) == (annotator.name, annotator.prompt) and entry != asked:
+                raise InputError(
+                    f"{self.folder} was annotated by {annotator.name} with another version of "
+                    f"{annotator.prompt or 'its file'}: give the changed file another name to add its labels"
+                )
 
     def _add_usage(self, annotator: Annotator) -> None:
         """Add to the manifest what the calls of this run took; answers from the journal cost nothing."""
@@ -395,6 +395,10 @@ class _Build:
         started = time.perf_counter()
         yield
         self.spent[stage] = self.spent.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _annotator_entry(annotator: Annotator) -> dict[str, Any]:
+    return {"annotator": annotator.name, "prompt": annotator.prompt, "sha256": annotator.digests()}
 
 
 def _same(folder: Path, what: str, there: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import sha256
-from conceptbench.runtime.models import model_folder, quiet_transformers
+from conceptbench.runtime.models import LOADING_ERRORS, model_config, model_folder, not_loaded, quiet_transformers
 
 Pooling = Literal["last", "first", "mean"]
 _LONGEST = 512
@@ -67,18 +67,18 @@ class WordEncoder:
     ) -> None:
         if pooling not in get_args(Pooling):
             raise InputError(f"--pooling {pooling}: give one of {', '.join(get_args(Pooling))}")
+        config = model_config(model)
         folder = model_folder(model)
         self.pooling = pooling
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
             with quiet_transformers():
-                config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
                 self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
                 network = AutoModel.from_pretrained(
                     folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
                 )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise InputError(f"--model {model}: cannot be loaded: {_first_line(error)}") from error
+        except LOADING_ERRORS as error:
+            raise not_loaded(model, error) from error
         if not self._tokenizer.is_fast:
             raise InputError(f"--model {model}: its tokenizer gives no character offsets (no fast tokenizer)")
         if self._tokenizer.pad_token_id is None:
@@ -245,7 +245,3 @@ def _max_length(network: Any, tokenizer: PreTrainedTokenizerBase, longest: int) 
 
 def _weights_digest(folder: Path) -> str:
     return "sha256:" + sha256(*sorted(folder.glob("*.safetensors")))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

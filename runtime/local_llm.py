@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.journal import Journal, request_key
 from conceptbench.runtime.llm import Message, OnReply, Reply, Request, Usage
-from conceptbench.runtime.models import model_folder, quiet_transformers
+from conceptbench.runtime.models import LOADING_ERRORS, model_folder, not_loaded, quiet_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -231,14 +231,12 @@ class _Model:
         from_pretrained = cast("Any", AutoModelForCausalLM.from_pretrained)
         try:
             with quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(folder)
-                net, info = from_pretrained(folder, dtype=dtype, output_loading_info=True)
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"model '{self._name}' cannot be loaded: {reason}. Give a folder saved by transformers, "
-                "a Hub id of a causal language model, or 'smollm2'."
-            ) from error
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                net, info = from_pretrained(
+                    folder, dtype=dtype, output_loading_info=True, trust_remote_code=False, use_safetensors=True
+                )
+        except LOADING_ERRORS as error:
+            raise not_loaded(self._name, error) from error
         if info["missing_keys"]:
             some = ", ".join(sorted(info["missing_keys"])[:2])
             raise InputError(

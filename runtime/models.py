@@ -14,6 +14,9 @@ from typing import Any
 
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
+# What `from_pretrained` raises where a model is missing, damaged, or of an unknown kind.
+LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+
 MINILM = "minilm"
 SMOLLM2 = "smollm2"
 
@@ -44,6 +47,33 @@ def model_folder(name: str) -> str:
     if name == SMOLLM2:
         return str(_smollm2_folder())
     return _folder_or_hub_id(name)
+
+
+def model_config(name: str) -> Any:
+    """The model's `transformers` configuration; a Hub id is looked up there, its weights are not fetched.
+
+    Raises
+    ------
+    InputError
+        there is no such model, or its configuration cannot be read.
+    """
+    from transformers import AutoConfig
+
+    folder = model_folder(name)
+    try:
+        with quiet_transformers():
+            return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except LOADING_ERRORS as error:
+        raise not_loaded(name, error) from error
+
+
+def not_loaded(name: str, error: Exception) -> InputError:
+    """Say that a model cannot be loaded, and what can."""
+    reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+    return InputError(
+        f"model '{name}' cannot be loaded: {reason}. Give {MINILM}, {SMOLLM2}, a folder saved by transformers, or a "
+        "Hub id that can be reached from here."
+    )
 
 
 def weights_installed(name: str) -> bool:
@@ -182,17 +212,22 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hold back transformers' own progress bars and warnings: what we run shows its own."""
+    """Hold back the progress bars and warnings of transformers and of the Hub's client: we show our own."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub: Any = hub_logging
+    verbosity, hub_verbosity = logging.get_verbosity(), hub.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    hub.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub.set_verbosity(hub_verbosity)
         if bars:
             logging.enable_progress_bar()
 

@@ -8,8 +8,18 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
+
+_WIDE = 75
 
 Advance = Callable[[int], None]
 """Called with the number of steps done since the last call."""
@@ -44,27 +54,28 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._bars = RichProgress(
+        columns: list[ProgressColumn] = [
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-        )
+            TaskProgressColumn(),
+        ]
+        if self._console.width >= _WIDE:
+            columns[2:] = [MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(compact=True)]
+        self._bars = RichProgress(*columns, console=self._console)
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._bars.tasks:
+            self._bars.stop()
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
         """Open a bar; it is filled when the stage ends without an error."""
+        self._bars.start()
         task = self._bars.add_task(name, total=total)
         yield lambda steps: self._bars.advance(task, steps)
         done = self._bars.tasks[task].completed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.llm import Message
@@ -40,7 +40,17 @@ class Prompt:
     sha256: str
 
     def vary(self, *, unit: Unit | None = None, contexts: int | None = None) -> Prompt:
-        """Change unit or contexts; the name tells: `few-shot+tokens+contexts=5`."""
+        """Change unit or contexts; the name tells: `few-shot+tokens+contexts=5`.
+
+        Raises
+        ------
+        InputError
+            if the unit is unknown or `contexts` is negative.
+        """
+        if unit not in {None, *get_args(Unit)}:
+            raise InputError(f"--unit {unit}: give {' or '.join(get_args(Unit))}")
+        if contexts is not None and contexts < 0:
+            raise InputError(f"--contexts {contexts}: give a number of sentences")
         name = self.name
         if unit is not None and unit != self.unit:
             name += f"+{unit}"

@@ -93,8 +93,9 @@ def build(
     corpus: Annotated[
         str,
         typer.Option(
+            metavar="CORPUS",
             help="A text file (a sentence a line); .jsonl, .csv or .parquet with --text-column; "
-            "hf:<id>[:<config>[:<split>]]; or sample:news."
+            "hf:ID[:CONFIG[:SPLIT]]; or sample:news.",
         ),
     ],
     folder: Annotated[Path, typer.Option("--out", help="The store's folder; run again to go on with it.")],
@@ -104,9 +105,9 @@ def build(
     annotator: Annotated[
         list[str] | None,
         typer.Option(
-            help="Who names the concepts: lexical, local:<model>, openai:<model>, file:<path>, "
-            "python:<module>:<class>. Repeat for several; the first one's labels are the concepts' own. "
-            "[default: lexical]",
+            metavar="SYSTEM",
+            help="Who names the concepts: lexical, local:MODEL, openai:MODEL, file:PATH, python:MODULE:CLASS. "
+            "Repeat for several; the first one's labels are the concepts' own. [default: lexical]",
             show_default=False,
         ),
     ] = None,
@@ -351,10 +352,11 @@ def _show_rows(rows: list[dict[str, str]], as_json: bool, empty: str = "") -> No
         out.print(empty)
         return
     table = Table(box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", style="bold" if column == next(iter(rows[0])) else None)
+    columns = [column for column in rows[0] if column != "sha256"]
+    for column in columns:
+        table.add_column(column, overflow="fold", style="bold" if column == columns[0] else None)
     for row in rows:
-        table.add_row(*map(_escaped, row.values()))
+        table.add_row(*(_escaped(row[column]) for column in columns))
     out.print(table)
 
 

@@ -251,8 +251,10 @@ def test_a_store_of_another_version_is_refused(copy: Path) -> None:
         ({"layers": "first"}, "--layers 'first'"),
         ({"model": "no/such-model"}, "no/such-model"),
         ({"min_count": 10_000}, "no word is seen 10000 times"),
-        ({"annotator": "lexcal"}, "lexcal"),
-        ({"annotator": "lexical:", "prompt": "chatty"}, "chatty"),
+        ({"annotator": "lexcal"}, "lexcal: there is no such annotator"),
+        ({"annotator": "local:no/such-model"}, "no/such-model"),
+        ({"prompt": "chatty"}, "chatty"),
+        ({"unit": "letters"}, "--unit letters"),
         ({"clustering": "dbscan"}, "dbscan"),
         ({"pooling": "max"}, "max"),
     ],
@@ -341,6 +343,23 @@ def test_failed_requests_are_said_and_asked_again(tmp_path: Path, fault_server: 
     asked = len(fault_server.bodies)
     make(tmp_path, **options)
     assert len(fault_server.bodies) == asked
+
+
+def test_an_annotator_that_cannot_work_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no causal language model"):
+        make(tmp_path, layers="0", annotator="local:minilm")
+    store = make(tmp_path, layers="0")
+    assert [entry["annotator"] for entry in store.manifest["annotators"]] == ["lexical"]
+    assert store.concepts("minilm", 0)["label"].null_count == 0
+
+
+def test_a_prompt_or_label_file_that_changed_is_refused(copy: Path) -> None:
+    labels = copy / "people.csv"
+    labels.write_text("concept,label\nminilm/L00/C0001,one\n")
+    make(copy, annotator=f"file:{labels}")
+    labels.write_text("concept,label\nminilm/L00/C0001,two\n")
+    with pytest.raises(InputError, match="another version of its file"):
+        make(copy, annotator=f"file:{labels}")
 
 
 def test_usage_and_cost_are_counted(tmp_path: Path, fault_server: Any) -> None:
