@@ -23,6 +23,9 @@ perf: .venv/ready
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements.lock
+	# Where the index gives a CUDA build of torch, its libraries are packages of their own: let pip add them.
+	$(BIN)/python -c 'import torch' 2>/dev/null || \
+		$(BIN)/python -m pip install --disable-pip-version-check --quiet "$$(grep '^torch==' requirements.lock)"
 	touch $@
 
 # A strict editable install links each file, so a new file needs it again.

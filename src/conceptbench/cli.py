@@ -39,7 +39,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     name="conceptbench",
     cls=_Group,
-    help="Latent concepts of language models: make a dataset of them, name them, score who names them.\n\n"
+    help="Latent concepts of language models: find them, name them, and keep them as a dataset.\n\n"
     "New here? Run `conceptbench doctor`, then `conceptbench demo`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
