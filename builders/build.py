@@ -242,6 +242,8 @@ class _Build:
         for table in ("annotations", "concepts", "occurrences"):
             shutil.rmtree(self.folder / table / slug(self.name), ignore_errors=True)
         self.entry["k"] = self.k
+        if len(self.manifest["models"]) == 1:
+            self.manifest["annotators"] = []
         self.write_manifest()
         return numbers
 

@@ -97,7 +97,8 @@ def write_vectors(
     parts = [folder / f"journal-{vector_file(folder, layer).name}" for layer in layers]
     done = int(journal.progress(stage) or 0) if all(part.exists() for part in parts) else 0
     shape = (len(tokens), encoder.width)
-    most_rows = max(1, _WINDOW_BYTES // (4 * encoder.width * len(layers)))
+    # The same windows whichever layers are asked for: a batch's company changes the last bits of its vectors.
+    most_rows = max(1, _WINDOW_BYTES // (4 * encoder.width * encoder.layers))
     with progress.stage("Computing word vectors", len(tokens)) as advance, ExitStack() as stack:
         files = [stack.enter_context(_Rows(part, shape, done)) for part in parts]
         advance(done)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from conceptbench.builders.report import write_report
     from conceptbench.builders.tcn import import_tcn
     from conceptbench.demo import demo
+    from conceptbench.eval.result import Result
+    from conceptbench.eval.run import evaluate
     from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 _HOMES = {
@@ -24,8 +26,10 @@ _HOMES = {
     "ConceptStore": "conceptbench.benchmark.store",
     "InputError": "conceptbench.runtime.errors",
     "MergeTree": "conceptbench.builders.clustering",
+    "Result": "conceptbench.eval.result",
     "build": "conceptbench.builders.build",
     "demo": "conceptbench.demo",
+    "evaluate": "conceptbench.eval.run",
     "import_tcn": "conceptbench.builders.tcn",
     "load_concepts": "conceptbench.benchmark.loading",
     "ward_tree": "conceptbench.builders.clustering",
@@ -37,8 +41,10 @@ __all__ = [
     "ConceptStore",
     "InputError",
     "MergeTree",
+    "Result",
     "build",
     "demo",
+    "evaluate",
     "import_tcn",
     "load_concepts",
     "ward_tree",

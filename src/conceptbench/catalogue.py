@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from conceptbench.benchmark.prompts import load_prompt, prompt_names
+from conceptbench.eval.annotation.run import TASK, TASK_VERSION
 from conceptbench.runtime.models import weights_installed
 
 
 def tasks() -> list[dict[str, str]]:
-    """The tasks that `eval` scores; none is in this version yet."""
-    return []
+    """The tasks that `eval` scores."""
+    return [
+        {
+            "task": TASK,
+            "version": TASK_VERSION,
+            "what is scored": "names of word lists: gold items whose right name is known",
+            "main metric": "gold_match",
+        }
+    ]
 
 
 def modules() -> list[dict[str, str]]:

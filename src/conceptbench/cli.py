@@ -48,6 +48,8 @@ app = typer.Typer(
 )
 _list = typer.Typer(no_args_is_help=True, help="Show what there is: tasks, modules, prompts, annotators.")
 app.add_typer(_list, name="list")
+_eval = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
+app.add_typer(_eval, name="eval")
 
 out = Console()
 err = Console(stderr=True)
@@ -188,6 +190,66 @@ def import_tcn(
     with Bars(err) as progress:
         store = run(source, folder, progress=progress)
     _print_store(store, as_json)
+
+
+@_eval.command("annotation")
+def eval_annotation(
+    annotator: Annotated[
+        str,
+        typer.Option(metavar="SYSTEM", help="Who names: lexical, local:MODEL, openai:MODEL, python:MODULE:CLASS."),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the result. [default: results/annotation-SYSTEM]", show_default=False),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Concepts, drawn by the seed; all by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the items: another one gives fresh word lists.")] = 0,
+    split: Annotated[str, typer.Option(help="test, or dev to try prompts on.")] = "test",
+    prompt: Annotated[str, typer.Option(help="A prompt's name (see `list prompts`) or your own .toml file.")] = (
+        "few-shot"
+    ),
+    base_url: Annotated[str | None, typer.Option(help="Server of an openai: annotator.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 60.0,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="USD per million tokens in and out, to count the cost.", metavar="IN OUT"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Have a system name word lists whose right name is known, and score its labels.
+
+    Lists are drawn from the gold lexicon at purities of 100, 90 and 75 %. Writes `result.json` and `records.parquet`.
+    """
+    from conceptbench.benchmark.schema import slug
+    from conceptbench.eval.annotation import evaluate_annotation
+
+    target = folder or Path("results") / f"annotation-{slug(annotator)}"
+    with Bars(err) as progress:
+        result = evaluate_annotation(
+            annotator=annotator,
+            out=target,
+            limit=limit,
+            seed=seed,
+            split=split,  # type: ignore[arg-type]  # checked by evaluate_annotation
+            prompt=prompt,
+            base_url=base_url,
+            concurrency=concurrency,
+            timeout=timeout,
+            price=price,
+            progress=progress,
+        )
+    if as_json:
+        _print_json(result.to_json())
+        return
+    table = Table(title=f"{result.task}: {result.system}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("metric", overflow="fold")
+    for column in ("value", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    for name, metric in sorted(result.metrics.items()):
+        table.add_row(name, f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}", str(metric.n))
+    out.print(table)
+    out.print(f"Written: {target}/result.json", highlight=False, markup=False, soft_wrap=True)
 
 
 @_list.command("tasks")

@@ -201,6 +201,16 @@ def test_another_k_cuts_the_same_trees(copy: Path) -> None:
     assert contents(copy / "store") == before
 
 
+def test_layers_that_are_added_have_the_vectors_of_a_build_of_all(copy: Path) -> None:
+    (copy / "all").mkdir()
+    shutil.copy(copy / "news.txt", copy / "all")
+    whole = contents(make(copy / "all", layers="0,4,6").path)
+    make(copy, layers="6")
+    parts = contents(copy / "store")
+    assert parts["vectors/minilm/L06.npy"] == whole["vectors/minilm/L06.npy"]
+    assert parts == whole
+
+
 def test_k_means_has_no_tree(tmp_path: Path) -> None:
     store = make(tmp_path, clustering="kmeans", layers="4")
     assert store.concepts("minilm", 4).num_rows == K

@@ -128,8 +128,8 @@ def test_list_shows_what_there_is(tmp_path: Path) -> None:
     assert all(name in shown.stdout for name in ("zero-shot", "few-shot", "semantic", "lexical", "part-of-speech"))
     rows = json.loads(run("list", "annotators", "--json", cwd=tmp_path).stdout)
     assert {row["annotator"] for row in rows} >= {"lexical", "local:smollm2", "openai:<model>"}
-    for kind in ("tasks", "modules"):
-        assert json.loads(run("list", kind, "--json", cwd=tmp_path).stdout) == []
+    assert [row["task"] for row in json.loads(run("list", "tasks", "--json", cwd=tmp_path).stdout)] == ["annotation"]
+    assert json.loads(run("list", "modules", "--json", cwd=tmp_path).stdout) == []
 
 
 def test_doctor_finds_what_is_there_and_names_the_command_for_what_is_not(tmp_path: Path) -> None:
