@@ -55,6 +55,14 @@ out = Console()
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Prompt = Annotated[str, typer.Option(help="A prompt's name (see `list prompts`) or your own .toml file.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Server of an openai: annotator.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests under way at once.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")]
+Price = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="USD per million tokens in and out, to count the cost.", metavar="IN OUT"),
+]
 
 _EXAMPLES = 12
 
@@ -113,9 +121,7 @@ def build(
             show_default=False,
         ),
     ] = None,
-    prompt: Annotated[str, typer.Option(help="A prompt's name (see `list prompts`) or your own .toml file.")] = (
-        "few-shot"
-    ),
+    prompt: Prompt = "few-shot",
     contexts: Annotated[int | None, typer.Option(min=0, help="Sentences shown with the words.")] = None,
     unit: Annotated[str | None, typer.Option(help="types: each word once; tokens: as often as it occurs.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Where a tabular corpus has its text.")] = None,
@@ -126,13 +132,10 @@ def build(
     clustering: Annotated[str, typer.Option(help="ward (with a merge tree) or kmeans.")] = "ward",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     recut: Annotated[bool, typer.Option("--recut", help="Cut an existing store's trees at another -k.")] = False,
-    base_url: Annotated[str | None, typer.Option(help="Server of an openai: annotator.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 60.0,
-    price: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="USD per million tokens in and out, to count the cost.", metavar="IN OUT"),
-    ] = None,
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 60.0,
+    price: Price = None,
     device: Annotated[str | None, typer.Option(help="Torch device; a GPU if there is one.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -205,16 +208,11 @@ def eval_annotation(
     limit: Annotated[int | None, typer.Option(help="Concepts, drawn by the seed; all by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of the items: another one gives fresh word lists.")] = 0,
     split: Annotated[str, typer.Option(help="test, or dev to try prompts on.")] = "test",
-    prompt: Annotated[str, typer.Option(help="A prompt's name (see `list prompts`) or your own .toml file.")] = (
-        "few-shot"
-    ),
-    base_url: Annotated[str | None, typer.Option(help="Server of an openai: annotator.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 60.0,
-    price: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="USD per million tokens in and out, to count the cost.", metavar="IN OUT"),
-    ] = None,
+    prompt: Prompt = "few-shot",
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 60.0,
+    price: Price = None,
     as_json: Json = False,
 ) -> None:
     """Have a system name word lists whose right name is known, and score its labels.
