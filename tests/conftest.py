@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,12 @@ def _load(path: Path) -> ModuleType:
 
 
 _faults = _load(Path(__file__).parent / "runtime" / "fault_server.py")
+
+
+@pytest.fixture(scope="session")
+def load_module() -> Callable[[Path], ModuleType]:
+    """Load a module that stands beside a test; plain imports between test files do not work."""
+    return _load
 
 
 @pytest.fixture

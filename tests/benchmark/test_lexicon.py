@@ -1,31 +1,16 @@
 """The gold lexicon: its promises, checked over all of its concepts."""
 
-import importlib.util
 import json
 import re
-import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
 from conceptbench.benchmark.lexicon import CANARY, GoldConcept, ancestors, load_lexicon, read_concepts
 from conceptbench.runtime.errors import ConceptBenchError
-
-
-def _load(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-agreement = _load(Path(__file__).parent / "agreement.py")
 
 Lexicon = Mapping[str, GoldConcept]
 PLAIN = {
@@ -117,7 +102,10 @@ def test_parents_form_a_tree(lexicon: Lexicon) -> None:
         assert len(ancestors(concept, lexicon)) <= 5
 
 
-def test_independent_resources_bear_it_out(lexicon: Lexicon, tmp_path: Path) -> None:
+def test_independent_resources_bear_it_out(
+    lexicon: Lexicon, tmp_path: Path, load_module: Callable[[Path], ModuleType]
+) -> None:
+    agreement = load_module(Path(__file__).parent / "agreement.py")
     if not agreement.WORDNET.is_dir():
         pytest.skip("WordNet is not installed: apt-get install wordnet-base")
     wordnet = agreement.open_wordnet(tmp_path)

@@ -1,12 +1,12 @@
 """Loading from the Hub: the real client in a process of its own, against a server on loopback."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,18 +23,6 @@ try:
 except ConceptBenchError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
-
-
-def _load(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HubServer = _load(Path(__file__).parent / "hub_server.py").HubServer
 
 
 def write_store(folder: Path, label: str) -> list[dict[str, Any]]:
@@ -74,10 +62,11 @@ def write_store(folder: Path, label: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Any]:
+def hub(tmp_path: Path, load_module: Callable[[Path], ModuleType]) -> Iterator[Any]:
     """A Hub with one dataset, org/news."""
     (tmp_path / "repository").mkdir()
-    with HubServer("org/news", tmp_path / "repository") as server:
+    hub_server = load_module(Path(__file__).parent / "hub_server.py")
+    with hub_server.HubServer("org/news", tmp_path / "repository") as server:
         yield server
 
 
