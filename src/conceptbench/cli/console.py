@@ -1,0 +1,52 @@
+"""What the commands share: where they print, the options that several take, and how rows and numbers are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Prompt = Annotated[str, typer.Option(help="A prompt's name (see `list prompts`) or your own .toml file.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Server of an openai: annotator.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests under way at once.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")]
+Price = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="USD per million tokens in and out, to count the cost.", metavar="IN OUT"),
+]
+
+
+def show_rows(rows: list[dict[str, str]], as_json: bool, empty: str = "") -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print(empty)
+        return
+    table = Table(box=None, pad_edge=False)
+    columns = [column for column in rows[0] if column != "sha256"]
+    for column in columns:
+        table.add_column(column, overflow="fold", style="bold" if column == columns[0] else None)
+    for row in rows:
+        table.add_row(*(escaped(row[column]) for column in columns))
+    out.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, on standard output."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def escaped(text: str) -> str:
+    """Keep rich from reading brackets in a text as its markup."""
+    return escape(text)
