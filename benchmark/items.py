@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from conceptbench.benchmark.lexicon import GoldConcept, Split, ancestors
+from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
 PURITIES: Final = (1.0, 0.9, 0.75)
@@ -71,7 +69,7 @@ def draw_items(
 
 
 def _draw(concept: GoldConcept, purity: float, shown: int, seed: int, near: Sequence[GoldConcept]) -> GoldItem:
-    generator = _generator("item", seed, concept.id, purity)
+    generator = generator_of("item", seed, concept.id, purity)
     wanted = round((1.0 - purity) * shown)
     source, strange = None, []
     for other in near:
@@ -79,14 +77,14 @@ def _draw(concept: GoldConcept, purity: float, shown: int, seed: int, near: Sequ
         if wanted and len(strange) >= wanted:
             source = other
             break
-    intruders = _sample(strange, wanted, generator) if source is not None else []
-    own = _sample(_shy(concept), shown - len(intruders), generator)
+    intruders = sample(strange, wanted, generator) if source is not None else []
+    own = sample(_shy(concept), shown - len(intruders), generator)
     held_out = [word for word in concept.words if word not in own]
     return GoldItem(
         item=f"{concept.id}@{purity:g}/{seed}",
         concept=concept.id,
         purity=purity,
-        words=tuple(_sample([*own, *intruders], shown, generator)),
+        words=tuple(sample([*own, *intruders], shown, generator)),
         intruders=tuple(intruders),
         near=source.id if source is not None else None,
         held_out=tuple(held_out),
@@ -110,14 +108,5 @@ def _near(
         and other.id not in lines[concept.id]
         and concept.id not in lines[other.id]
     ]
-    rank = {other.id: _generator("near", seed, concept.id, other.id).random() for other in outside}
+    rank = {other.id: generator_of("near", seed, concept.id, other.id).random() for other in outside}
     return sorted(outside, key=lambda other: (other.parent is None or other.parent != concept.parent, rank[other.id]))
-
-
-def _sample(words: Sequence[str], count: int, generator: np.random.Generator) -> list[str]:
-    return [words[i] for i in generator.permutation(len(words))[:count]]
-
-
-def _generator(*parts: object) -> np.random.Generator:
-    digest = hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))

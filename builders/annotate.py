@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from conceptbench.benchmark.prompts import Prompt, load_prompt
+from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.lexical import lexical_label
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import sha256
-from conceptbench.runtime.llm import LLM, Reply, Request, Usage, parse_system
+from conceptbench.runtime.llm import LLM, Reply, Request, Usage, parse_system, public_name
 from conceptbench.runtime.models import model_config
 from conceptbench.runtime.progress import Progress, Silent
 
@@ -128,7 +129,8 @@ def open_annotator(
     if kind == "file":
         path = Path(name)
         labels = read_labels(path)
-        digests = {path.name: sha256(path)}
+        files = sorted(path.glob("concepts/*/*.parquet")) if path.is_dir() else [path]
+        digests = {path.name: sha256(*files)}
         return _Named(f"file:{path.name}", lambda view: labels.get(view.concept), digests=digests)
     if kind == "python":
         return _Named(system, _load_own(name), contexts=_OWN_CONTEXTS)
@@ -148,7 +150,7 @@ class LLMAnnotator:
     """
 
     def __init__(self, system: str, prompt: Prompt, open_client: Callable[[str], LLM]) -> None:
-        self.name = system.partition(":")[0] + ":" + _public(system.partition(":")[2])
+        self.name = public_name(system)
         self.prompt = prompt.name
         self.contexts = prompt.contexts
         plain = prompt.vary(unit="types", contexts=0)
@@ -257,13 +259,15 @@ def _checked(label: str) -> tuple[str | None, str | None]:
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Read recorded labels, `concept` and `label` a row, from CSV or JSON lines.
+    """Read recorded labels: `concept` and `label` a row of CSV or JSON lines, or the labels of a concept store.
 
     Raises
     ------
     InputError
         if the file cannot be read, a column is missing, or a concept stands in it twice.
     """
+    if path.is_dir():
+        return _store_labels(ConceptStore.open(path))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix == ".jsonl":
@@ -283,6 +287,12 @@ def read_labels(path: Path) -> dict[str, str]:
             raise InputError(f"file:{path}, row {number}: concept {concept} stands in it twice")
         labels[concept] = label
     return labels
+
+
+def _store_labels(store: ConceptStore) -> dict[str, str]:
+    tables = [store.concepts(model, layer) for model in store.models for layer in store.layers(model)]
+    pairs = [zip(table["concept"].to_pylist(), table["label"].to_pylist(), strict=True) for table in tables]
+    return {concept: label for own in pairs for concept, label in own if label is not None}
 
 
 def _from_json(line: str) -> str:
@@ -331,9 +341,3 @@ def _load_own(name: str) -> Callable[[ConceptView], str | None]:
         return answer
 
     return label
-
-
-def _public(name: str) -> str:
-    """Leave the folders of a local model out of what is written to a store."""
-    path = Path(name)
-    return path.resolve().name if path.is_dir() else name

@@ -24,13 +24,44 @@ def mean_metric(values: Sequence[float], groups: Sequence[Hashable], seed: int =
     seed : of the resampling.
     """
     scores = np.asarray(values, dtype=float)
-    _, owner = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
-    sums, counts = np.bincount(owner, scores), np.bincount(owner)
     mean = float(scores.mean())
     if mean in {0.0, 1.0}:
-        low, high = proportion_confint(round(mean * len(sums)), len(sums), method="wilson")
+        count = len({str(group) for group in groups})
+        low, high = proportion_confint(round(mean * count), count, method="wilson")
         return Metric(mean, float(low), float(high), len(scores))
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(resampled(scores, groups, np.random.default_rng(seed)), [0.025, 0.975])
     return Metric(mean, float(low), float(high), len(scores))
+
+
+def ratio_metric(
+    numerators: Sequence[float], denominators: Sequence[float], groups: Sequence[Hashable], seed: int = 0
+) -> Metric | None:
+    """Give the ratio of two means over the same items, with its percentile interval over groups.
+
+    None where the denominator is not above 0 in 97.5 % of the resamples: then the ratio may be anything.
+    """
+    above = resampled(numerators, groups, np.random.default_rng(seed))
+    below = resampled(denominators, groups, np.random.default_rng(seed))
+    if np.quantile(below, 0.025) <= 0.0:
+        return None
+    low, high = np.quantile(above / below, [0.025, 0.975])
+    value = float(np.mean(numerators) / np.mean(denominators))
+    return Metric(value, float(low), float(high), len(numerators))
+
+
+def resampled(
+    values: Sequence[float] | np.ndarray, groups: Sequence[Hashable], generator: np.random.Generator
+) -> np.ndarray:
+    """Give the mean of the values in each of 2,000 resamples of the groups: shape (2000,).
+
+    Where all values are 0, or all 1, the draws come from the Jeffreys posterior of that share over the groups.
+    """
+    scores = np.asarray(values, dtype=float)
+    _, owner = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
+    sums, counts = np.bincount(owner, scores), np.bincount(owner)
+    if scores.mean() in {0.0, 1.0}:
+        hits = scores.mean() * len(sums)
+        return generator.beta(hits + 0.5, len(sums) - hits + 0.5, size=RESAMPLES)
+    drawn = generator.integers(len(sums), size=(RESAMPLES, len(sums)))
+    means: np.ndarray = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return means

@@ -60,6 +60,26 @@ class Result:
         }
 
 
+@dataclass(frozen=True)
+class ItemScores:
+    """The values behind a run's metrics: by metric, the value of each item; and the group (concept) of each item."""
+
+    values: Mapping[str, Mapping[str, float]]
+    groups: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item to look at: what was shown, what was answered, what was expected; `good` is None where unknown."""
+
+    item: str
+    shown: str
+    answer: str
+    expected: str
+    good: bool | None
+    condition: str = ""
+
+
 def write_records(folder: Path, records: pa.Table) -> str:
     """Write a run's records to its folder; give their SHA-256."""
     path = folder / RECORDS_FILE

@@ -1,15 +1,51 @@
-"""Running any task by its name."""
+"""The tasks: running any of them by name, and what is done with a result of any of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.result import Result
+from conceptbench.eval.annotation import examples as annotation_examples
+from conceptbench.eval.annotation import run as annotation
+from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
+from conceptbench.eval.result import Example, ItemScores, Metric, Result
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.progress import Progress
 
-TASKS: Final[dict[str, Callable[..., Result]]] = {"annotation": evaluate_annotation}
+
+@dataclass(frozen=True)
+class Task:
+    """What can be done with a task.
+
+    `run` evaluates a system; the others read a run's folder and need no LLM: `recompute` gives its metrics again,
+    `item_scores` the values of single items, `examples` some of them, good and bad. `metrics` says what each metric
+    means, in the order to show them; systems are ranked by the first of `main` that a result has.
+    """
+
+    version: str
+    what: str
+    main: Sequence[str]
+    metrics: Mapping[str, str]
+    run: Callable[..., Result]
+    recompute: Callable[[Path, Result, Progress | None], Mapping[str, Metric]]
+    item_scores: Callable[[Path, Result, Progress | None], ItemScores]
+    examples: Callable[[Path, Result], Sequence[Example]]
+
+
+TASKS: Final[dict[str, Task]] = {
+    annotation.TASK: Task(
+        version=annotation.TASK_VERSION,
+        what="names of concepts: gold items whose right name is known, or the concepts of a store",
+        main=(MAIN, MAIN_ON_STORES),
+        metrics=METRICS,
+        run=annotation.evaluate_annotation,
+        recompute=annotation.recompute,
+        item_scores=annotation.item_scores,
+        examples=annotation_examples.examples,
+    )
+}
 
 
 def evaluate(task: str, **options: Any) -> Result:
@@ -18,8 +54,19 @@ def evaluate(task: str, **options: Any) -> Result:
     Raises
     ------
     InputError
-        if there is no such task, or it takes no such option.
+        if there is no such task.
     """
-    if task not in TASKS:
-        raise InputError(f"task {task!r}: there is no such task; there are {', '.join(TASKS)}")
-    return TASKS[task](**options)
+    return task_of(task).run(**options)
+
+
+def task_of(name: str) -> Task:
+    """Give a task by name.
+
+    Raises
+    ------
+    InputError
+        if there is no such task.
+    """
+    if name not in TASKS:
+        raise InputError(f"task {name!r}: there is no such task; there are {', '.join(TASKS)}")
+    return TASKS[name]

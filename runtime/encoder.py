@@ -89,7 +89,7 @@ class WordEncoder:
         self.max_length = _max_length(self._network, self._tokenizer, max_length)
         self.width = int(config.get_text_config().hidden_size)
         self.layers = int(config.get_text_config().num_hidden_layers) + 1
-        self.revision = getattr(config, "_commit_hash", None) or _weights_digest(Path(folder))
+        self.revision = getattr(config, "_commit_hash", None) or weights_digest(Path(folder))
 
     @property
     def adds_bos(self) -> bool:
@@ -219,12 +219,12 @@ def _bos_value(name: str, bos: int) -> int:
 def _missing_bos(tokenizer: PreTrainedTokenizerBase, network: Any, device: torch.device) -> int | None:
     """Give the begin-of-sequence id of a decoder whose tokenizer does not add it."""
     bos = tokenizer.bos_token_id
-    if bos is None or bos in tokenizer("a")["input_ids"] or not _is_causal(network, device):
+    if bos is None or bos in tokenizer("a")["input_ids"] or not is_causal(network, device):
         return None
     return int(bos)
 
 
-def _is_causal(network: Any, device: torch.device) -> bool:
+def is_causal(network: Any, device: torch.device) -> bool:
     """Tell whether a token's vector is the same whatever stands behind it."""
     with torch.inference_mode():
         one, other = network(torch.tensor([[3, 4], [3, 5]], device=device)).last_hidden_state[:, 0]
@@ -243,5 +243,6 @@ def _max_length(network: Any, tokenizer: PreTrainedTokenizerBase, longest: int) 
     return int(min(limits))
 
 
-def _weights_digest(folder: Path) -> str:
+def weights_digest(folder: Path) -> str:
+    """The digest of a model folder's weights, `sha256:…`."""
     return "sha256:" + sha256(*sorted(folder.glob("*.safetensors")))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from conceptbench.runtime.errors import InputError
@@ -69,6 +70,12 @@ class Usage:
     failed: int = 0
     from_journal: int = 0
 
+    def since(self, before: "Usage") -> "Usage":
+        """What was used after `before` was copied."""
+        cost = None if self.cost is None else self.cost - (before.cost or 0.0)
+        counts = {name: value - getattr(before, name) for name, value in vars(self).items() if name != "cost"}
+        return Usage(**counts, cost=cost)
+
     def add(self, reply: Reply, price: tuple[float, float] | None) -> None:
         """Count one call's reply; `price` is USD per million tokens in and out."""
         self.calls += 1
@@ -114,6 +121,13 @@ def parse_system(system: str) -> tuple[str, str]:
     if not colon or not kind.strip() or not name.strip():
         raise InputError(f"system '{system}' is not of the form <kind>:<name>, for example local:smollm2.")
     return kind.strip(), name.strip()
+
+
+def public_name(system: str) -> str:
+    """Name a system in files: of a local model's folder only its own name is kept."""
+    kind, _, name = system.partition(":")
+    path = Path(name)
+    return f"{kind}:{path.resolve().name if path.is_dir() else name}"
 
 
 def open_llm(

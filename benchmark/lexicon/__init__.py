@@ -10,12 +10,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal, get_args
 
-from conceptbench.runtime.errors import ConceptBenchError
+from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 Kind = Literal[
     "semantic", "entity", "part-of-speech", "function", "morphology", "orthography", "sentiment", "sensitive"
 ]
 Split = Literal["dev", "test"]
+Language = Literal["en", "de", "es", "sw"]
+LANGUAGE_PREFIX: Final = "language/"
+"""How the ids of the concepts of `load_language` begin, and no other's."""
 
 CANARY: Final = "conceptbench canary 5c0f0a52-7d1e-4f0c-9a41-0d5b8e6f2c37: benchmark data, not for training"
 """Stands in each file, so that it can be found in training data."""
@@ -63,6 +66,27 @@ def load_lexicon() -> Mapping[str, GoldConcept]:
                     raise ConceptBenchError(f"lexicon {file.name}: id {concept.id!r} stands there twice")
                 concepts[concept.id] = concept
     return concepts
+
+
+@cache
+def load_language(language: Language) -> Mapping[str, GoldConcept]:
+    """Load the small gold set of one language, by id: the same concepts, in the same order, in each language.
+
+    `words` and `sentences` are in the language, `name` is English, and `accept` takes a label in English or in the
+    language.
+
+    Raises
+    ------
+    InputError
+        if there is no set of this language.
+    ConceptBenchError
+        if its file is damaged: the package must be installed again.
+    """
+    if language not in get_args(Language):
+        raise InputError(f"language {language!r}: there are gold sets of {', '.join(get_args(Language))} alone")
+    name = f"languages/{language}.jsonl"
+    text = files(__name__).joinpath(name).read_text(encoding="utf-8")
+    return {concept.id: concept for concept in read_concepts(text, name)}
 
 
 def ancestors(concept: GoldConcept, lexicon: Mapping[str, GoldConcept]) -> list[GoldConcept]:

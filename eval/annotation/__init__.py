@@ -1,4 +1,4 @@
-"""The annotation task: how well does a system name lists of words?"""
+"""The annotation task: how well does a system name concepts?"""
 
 from conceptbench.eval.annotation.run import evaluate_annotation
 

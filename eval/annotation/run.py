@@ -1,138 +1,172 @@
-"""A run of the annotation task on gold items: ask, record, score."""
+"""A run of the annotation task: ask the annotator, ask the judges, take in people's ratings, record, score."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import numpy as np
-import pyarrow as pa
-
-from conceptbench.benchmark.items import PURITIES, GoldItem, draw_items
-from conceptbench.benchmark.lexicon import GoldConcept, Split, load_lexicon
+from conceptbench.benchmark.items import PURITIES
+from conceptbench.benchmark.lexicon import Split, load_lexicon
 from conceptbench.benchmark.prompts import DEFAULT_PROMPT, Unit, load_prompt
-from conceptbench.builders.annotate import Attempt, ConceptView, annotate, open_annotator
-from conceptbench.eval.annotation.scoring import GoldScorer
-from conceptbench.eval.intervals import mean_metric
-from conceptbench.eval.result import Metric, Result, package_version, write_records, write_result
+from conceptbench.benchmark.store import ConceptStore
+from conceptbench.builders.annotate import Annotator, annotate, open_annotator, read_labels
+from conceptbench.eval.annotation.controls import CONTROLS, plant
+from conceptbench.eval.annotation.items import Item, gold_items, store_items
+from conceptbench.eval.annotation.judges import check_judges, judge, load_rubric
+from conceptbench.eval.annotation.panels import PEOPLE
+from conceptbench.eval.annotation.records import Record, item_record, read_records, records_table
+from conceptbench.eval.annotation.scores import Scores, gold_of
+from conceptbench.eval.annotation.scoring import score
+from conceptbench.eval.annotation.studies import Condition, conditions
+from conceptbench.eval.rating.ratings import read_ratings
+from conceptbench.eval.result import ItemScores, Metric, Result, package_version, write_records, write_result
+from conceptbench.eval.similarity import Similarity
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import writing_failed
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import LLM, open_llm
+from conceptbench.runtime.llm import LLM, Usage, open_llm, parse_system
+from conceptbench.runtime.models import MINILM, SMOLLM2
 from conceptbench.runtime.progress import Progress, Silent
+from conceptbench.runtime.text_encoder import TextEncoder
 
 TASK: Final = "annotation"
-TASK_VERSION: Final = "0.1"
-RECORDS: Final = pa.schema(
-    [
-        ("item", pa.string()),
-        ("concept", pa.string()),
-        ("kind", pa.string()),
-        ("purity", pa.float64()),
-        ("words", pa.list_(pa.string())),
-        ("label", pa.string()),
-        ("reason", pa.string()),
-        ("raw", pa.string()),
-        ("prompt", pa.string()),
-        ("attempts", pa.int32()),
-        ("tokens_in", pa.int64()),
-        ("tokens_out", pa.int64()),
-    ]
-)
+TASK_VERSION: Final = "1.0"
+GOLD: Final = "gold"
 
 
 def evaluate_annotation(
     *,
     annotator: str,
     out: str | Path,
+    store: str | Path | Sequence[str | Path] | None = None,
     limit: int | None = None,
     seed: int = 0,
     split: Split = "test",
     purities: Sequence[float] = PURITIES,
     prompt: str = DEFAULT_PROMPT,
+    contexts: int | None = None,
     unit: Unit | None = None,
+    study: str | None = None,
+    judges: Sequence[str] = (),
+    judge_base_url: str | None = None,
+    allow_self_judging: bool = False,
+    controls: int = CONTROLS,
+    against: str | None = None,
+    ratings: str | Path | None = None,
+    encoder: str | None = None,
+    bertscore: str | None = None,
     base_url: str | None = None,
     concurrency: int = 8,
     timeout: float = 60.0,
     price: tuple[float, float] | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Have a system name gold items, and score the labels.
+    """Have a system name concepts, and score the labels.
 
-    Metrics: `gold_match` (the concept's pattern takes the label, guarded), `gold_includes` (the label holds the
-    canonical name), and the shares `refused`, `filtered`, `unparsable` and `failed` of items without a label; each also
-    by kind and by purity. A missing label counts as wrong.
+    The concepts are gold items (word lists whose right name is known) or those of a store. Every metric and what it
+    means is in docs/annotation.md. Run again into the same folder, it asks no question twice.
 
     Parameters
     ----------
-    annotator : the system, see `open_annotator`.
-    out : folder for `result.json`, `records.parquet` and the journal; run again, it asks nothing twice.
-    limit : concepts, drawn by the seed; each is asked once at every purity.
-    seed : of the items and of the intervals.
-    split : `dev` (for trying prompts) or `test`.
-    purities : shares of each list that belong to its concept.
-    prompt, unit : as in `build`.
-    base_url, concurrency, timeout, price : of `openai:` annotators.
+    annotator : the system, see `open_annotator`; `file:` labels go by item, or by a store's concept.
+    out : folder for `result.json`, `records.parquet` and the journal.
+    store : score on the concepts of this store (of several for the study `corpus`) instead of gold items.
+    limit : concepts, drawn by the seed.
+    seed : of the items, of every shuffle and of the intervals.
+    split : of gold items: `dev` (for trying prompts) or `test`; planted controls come from the other one.
+    purities : shares of each gold list that belong to its concept.
+    prompt, contexts, unit : as in `build`.
+    study : ask under several conditions and compare them, see `studies.STUDIES`.
+    judges : language models that rate the labels; calibrated on planted controls.
+    judge_base_url : the server of `openai:` judges, by default the annotator's.
+    allow_self_judging : let a model judge its own labels all the same.
+    controls : planted controls of each type.
+    against : labels to compare with (Q3): `gold`, or `file:<path>`.
+    ratings : people's ratings: a CSV file, or a folder of them.
+    encoder : that tells words apart; by default MiniLM, and SmolLM2 for stores of MiniLM's concepts.
+    bertscore : also give BERTScore against the gold name, with this encoder.
+    base_url, concurrency, timeout, price : of `openai:` systems.
 
     Raises
     ------
     InputError
         if an option is wrong.
     ConceptBenchError
-        if the system cannot be asked at all.
+        if the system or a judge cannot be asked at all.
     """
     if split not in get_args(Split):
         raise InputError(f"--split {split}: give {' or '.join(get_args(Split))}")
+    if against not in {None, GOLD} and not str(against).startswith("file:"):
+        raise InputError(f"--against {against}: give gold, or file:<path>")
+    if controls < 2:
+        raise InputError(f"--controls {controls}: give at least 2, one for each half")
     progress = progress or Silent()
-    lexicon = load_lexicon()
-    items = _limited(draw_items(lexicon, split=split, purities=purities, seed=seed), limit, seed)
-    asked = load_prompt(prompt).vary(unit=unit)
-    folder = Path(out)
+    check_judges(judges, annotator, allow_self_judging=allow_self_judging)
+    paths = [] if store is None else [store] if isinstance(store, str | Path) else list(store)
+    stores = [ConceptStore.open(path) for path in paths]
+    chosen_encoder = encoder or _default_encoder(stores)
+    asked = load_prompt(prompt).vary(unit=unit, contexts=contexts)
+    drawing = _Drawing(Similarity(chosen_encoder, progress), split, purities, seed, limit)
+    token_encoder = TextEncoder(bertscore) if bertscore is not None else None
+    folder = _folder(out)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise writing_failed(folder, error) from error
-    with Journal(folder / "journal.sqlite") as journal:
-
-        def open_client(system: str) -> LLM:
-            return open_llm(
-                system, journal=journal, base_url=base_url, concurrency=concurrency, timeout=timeout, price=price
-            )
-
-        namer = open_annotator(annotator, prompt=asked, open_client=open_client)
-        try:
-            views = [ConceptView(item.item, tuple((word, 1) for word in item.words)) for item in items]
-            attempts = annotate(views, namer, progress)
-            usage = namer.usage
-        finally:
-            namer.close()
-    records = _records(items, attempts, lexicon)
-    digest = write_records(folder, pa.Table.from_pylist(records, schema=RECORDS))
+    with ExitStack() as held:
+        clients = _Clients(
+            held.enter_context(Journal(folder / "journal.sqlite")),
+            {"concurrency": concurrency, "timeout": timeout, "price": price},
+        )
+        held.callback(clients.close)
+        namers: list[Annotator] = []
+        records: list[Record] = []
+        for condition in conditions(study, asked, stores, drawing.items):
+            namer = open_annotator(annotator, prompt=condition.prompt, open_client=clients.opener(base_url))
+            namers.append(namer)
+            records += _named(condition, namer, progress)
+        # A copy: a model that judges too goes on counting.
+        usage = replace(namers[0].usage) if namers[0].usage is not None else None
+        _compare_with(records, against)
+        records += _controls(split, purities, controls, seed) if judges else []
+        judge_usage = _judge(records, judges, clients.opener(judge_base_url or base_url), seed, progress)
+    if ratings is not None:
+        _add_people(records, Path(ratings))
+    digest = write_records(folder, records_table(records))
+    scores = score(records, drawing.similarity, bertscore_encoder=token_encoder, seed=seed)
+    prompts = {name: digest for namer in namers for name, digest in namer.digests().items()}
     result = Result(
         task=TASK,
         task_version=TASK_VERSION,
-        system=namer.name,
-        metrics=score(records, lexicon, seed),
+        system=namers[0].name,
+        metrics=scores.metrics,
         provenance={
             "conceptbench": package_version(),
-            "dataset": f"gold lexicon, split {split}, purities {', '.join(f'{purity:g}' for purity in purities)}",
+            "dataset": _dataset(stores, split, purities),
+            "dataset_sha256": _items_digest(records),
+            "study": study,
             "seed": seed,
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 3),
-            "prompts": namer.digests(),
-            "prompt": namer.prompt,
+            "prompts": prompts | ({"rubric": load_rubric().sha256} if judges else {}),
+            "prompt": asked.name if namers[0].prompt else "",
             "decoding": {"temperature": 0},
+            "encoder": {"model": chosen_encoder, "name": drawing.similarity.name, "digest": drawing.similarity.digest},
+            "bertscore": (
+                {"model": bertscore, "digest": token_encoder.digest, "reference": "gold name"}
+                if token_encoder
+                else None
+            ),
+            "against": against,
+            "judges": [asdict(used) | {"system": name} for name, used in judge_usage.items()],
             "cost_usd": usage.cost if usage is not None else None,
-            "tokens": {
-                "in": sum(record["tokens_in"] for record in records),
-                "out": sum(record["tokens_out"] for record in records),
-            },
+            "tokens": {name: sum(record[f"tokens_{name}"] for record in records) for name in ("in", "out")},
+            "undefined": scores.undefined,
         },
         records_sha256=digest,
     )
@@ -140,59 +174,171 @@ def evaluate_annotation(
     return result
 
 
-def score(records: Sequence[Mapping[str, Any]], lexicon: Mapping[str, GoldConcept], seed: int = 0) -> dict[str, Metric]:
-    """Compute every metric from the records alone."""
-    scorer = GoldScorer(lexicon)
-    values: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
-    reasons = Counter(record["reason"] for record in records if record["reason"] is not None)
+def rescore(folder: Path, result: Result, progress: Progress | None = None) -> Scores:
+    """Compute a run's scores again from its records, with the encoder that its result names.
+
+    Raises
+    ------
+    InputError
+        if the encoder here is not the one of the run.
+    """
+    provenance = result.provenance
+    similarity = Similarity(provenance["encoder"]["model"], progress)
+    _same_weights(similarity.name, similarity.digest, provenance["encoder"]["digest"])
+    token_encoder = None
+    if provenance["bertscore"] is not None:
+        token_encoder = TextEncoder(provenance["bertscore"]["model"])
+        _same_weights(token_encoder.name, token_encoder.digest, provenance["bertscore"]["digest"])
+    return score(read_records(folder), similarity, bertscore_encoder=token_encoder, seed=provenance["seed"])
+
+
+def item_scores(folder: Path, result: Result, progress: Progress | None = None) -> ItemScores:
+    """Give the values of single items, computed from the records; in a study an item stands once a condition."""
+    scores = rescore(folder, result, progress)
+    names = [record["condition"] + "|" * bool(record["condition"]) + record["item"] for record in scores.items]
+    return ItemScores(
+        values={name: {names[row]: value for row, value in own.items()} for name, own in scores.values.items()},
+        groups={name: record["concept"] for name, record in zip(names, scores.items, strict=True)},
+    )
+
+
+def recompute(folder: Path, result: Result, progress: Progress | None = None) -> Mapping[str, Metric]:
+    """Compute a run's metrics again from its records alone."""
+    return rescore(folder, result, progress).metrics
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How items are drawn in this run."""
+
+    similarity: Similarity
+    split: Split
+    purities: Sequence[float]
+    seed: int
+    limit: int | None
+
+    def items(self, source: Any) -> list[Item]:
+        """Draw the items of a lexicon (a mapping) or of layers of a store."""
+        if isinstance(source, Mapping):
+            return gold_items(
+                source, self.similarity, split=self.split, purities=self.purities, seed=self.seed, limit=self.limit
+            )
+        return store_items(source, self.similarity, seed=self.seed, limit=self.limit)
+
+
+class _Clients:
+    """The clients of a run, one a system and server; they share its journal and are closed together."""
+
+    def __init__(self, journal: Journal, options: Mapping[str, Any]) -> None:
+        self._journal, self._options = journal, options
+        self._open: dict[tuple[str, str | None], LLM] = {}
+
+    def opener(self, base_url: str | None) -> Callable[[str], LLM]:
+        def open_client(system: str) -> LLM:
+            key = (system, base_url if parse_system(system)[0] == "openai" else None)
+            if key not in self._open:
+                self._open[key] = open_llm(system, journal=self._journal, base_url=base_url, **self._options)
+            return self._open[key]
+
+        return open_client
+
+    def close(self) -> None:
+        for client in self._open.values():
+            client.close()
+        self._open.clear()
+
+
+def _named(condition: Condition, namer: Annotator, progress: Progress) -> list[Record]:
+    stage = f"Naming concepts with {namer.name}" + (f", {condition.name}" if condition.name else "")
+    attempts = annotate([item.view for item in condition.items], namer, progress, stage)
+    return [
+        item_record(item, tried, condition=condition.name, language=condition.language)
+        for item, tried in zip(condition.items, attempts, strict=True)
+    ]
+
+
+def _compare_with(records: Sequence[Record], against: str | None) -> None:
+    """Set the label that each is to be compared with."""
+    if against is None:
+        return
+    labels = {} if against == GOLD else read_labels(Path(parse_system(against)[1]))
+    found = 0
     for record in records:
-        concept = lexicon[record["concept"]]
-        scores = {
-            "gold_match": scorer.matches(record["label"], concept),
-            "gold_includes": scorer.includes(record["label"], concept),
-            **{reason: record["reason"] == reason for reason in sorted(reasons)},
-        }
-        for name, value in scores.items():
-            for group in ("", f"/{concept.kind}", f"/purity={record['purity']:g}"):
-                values[name + group].append((float(value), concept.id))
-    return {
-        name: mean_metric([value for value, _ in pairs], [group for _, group in pairs], seed)
-        for name, pairs in values.items()
-    }
+        gold = gold_of(record) if against == GOLD else None
+        record["other"] = gold.name if gold is not None else labels.get(record["item"])
+        found += record["other"] is not None
+    if not found:
+        raise InputError(f"--against {against}: it has a label for none of the items")
 
 
-def _records(
-    items: Iterable[GoldItem], attempts: Iterable[Sequence[Attempt]], lexicon: Mapping[str, GoldConcept]
-) -> list[dict[str, Any]]:
-    records = []
-    for item, tried in zip(items, attempts, strict=True):
-        last = tried[-1] if tried else Attempt("", None, "failed")
-        records.append(
+def _controls(split: Split, purities: Sequence[float], count: int, seed: int) -> list[Record]:
+    other: Split = "dev" if split == "test" else "test"
+    return plant(load_lexicon(), split=other, purities=purities, count=count, seed=seed)
+
+
+def _judge(
+    records: Sequence[Record],
+    judges: Sequence[str],
+    open_client: Callable[[str], LLM],
+    seed: int,
+    progress: Progress,
+) -> dict[str, Usage]:
+    used = {}
+    for system in judges:
+        name, ratings, usage = judge(records, system, open_client(system), seed=seed, progress=progress)
+        used[name] = usage
+        for row, rating in ratings.items():
+            records[row]["ratings"].append(rating)
+    return used
+
+
+def _add_people(records: Sequence[Record], path: Path) -> None:
+    items = [record for record in records if record["role"] == "item" and not record["condition"]]
+    row_of = {record["item"]: record for record in items}
+    ratings = read_ratings(path, {record["item"]: record["label"] for record in items})
+    for rating in ratings:
+        row_of[rating.item]["ratings"].append(
             {
-                "item": item.item,
-                "concept": item.concept,
-                "kind": lexicon[item.concept].kind,
-                "purity": item.purity,
-                "words": list(item.words),
-                "label": last.label,
-                "reason": last.reason,
-                "raw": last.raw,
-                "prompt": last.prompt,
-                "attempts": len(tried),
-                "tokens_in": sum(attempt.tokens_in for attempt in tried),
-                "tokens_out": sum(attempt.tokens_out for attempt in tried),
+                "rater": rating.rater,
+                "panel": PEOPLE,
+                "grade": rating.grade,
+                "preference": rating.q3,
+                "chosen": None,
+                "raw": None,
             }
         )
-    return records
 
 
-def _limited(items: list[GoldItem], limit: int | None, seed: int) -> list[GoldItem]:
-    """Keep the items of `limit` concepts, drawn by the seed."""
-    if limit is None:
-        return items
-    if limit < 1:
-        raise InputError(f"--limit {limit}: give a number of concepts")
-    concepts = sorted({item.concept for item in items})
-    order = np.random.default_rng(seed).permutation(len(concepts))[:limit]
-    kept = {concepts[i] for i in order}
-    return [item for item in items if item.concept in kept]
+def _default_encoder(stores: Sequence[ConceptStore]) -> str:
+    """Name an encoder other than the one that was clustered."""
+    return SMOLLM2 if any(model == MINILM for store in stores for model in store.models) else MINILM
+
+
+def _same_weights(name: str, here: str, there: str) -> None:
+    if here != there:
+        raise InputError(f"the encoder {name} has other weights here ({here}) than in the run ({there})")
+
+
+def _dataset(stores: Sequence[ConceptStore], split: str, purities: Sequence[float]) -> str:
+    if stores:
+        return "; ".join(
+            f"concepts of {', '.join(store.models)} over {store.manifest.get('corpus', {}).get('name', 'a corpus')}"
+            for store in stores
+        )
+    return f"gold lexicon, split {split}, purities {', '.join(f'{purity:g}' for purity in purities)}"
+
+
+def _items_digest(records: Sequence[Record]) -> str:
+    """Digest what was asked, so that runs on the same items can be told."""
+    columns = ("condition", "item", "words", "counts", "held_out", "strangers")
+    asked = [[record[name] for name in columns] for record in records if record["role"] == "item"]
+    return hashlib.sha256(json.dumps(asked, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _folder(out: str | Path) -> Path:
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise writing_failed(folder, error) from error
+    return folder

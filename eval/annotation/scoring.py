@@ -1,39 +1,42 @@
-"""Scoring labels of gold items: by pattern, guarded against labels that say everything."""
+"""From records to numbers: every score of the annotation task, computed from the records alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from conceptbench.benchmark.lexicon import GoldConcept, ancestors
+from conceptbench.eval.annotation.labels import count_reasons, match_gold, normalise, tell_words_apart
+from conceptbench.eval.annotation.panels import JUDGES, calibrate, score_panel, selected_judges
+from conceptbench.eval.annotation.records import Record
+from conceptbench.eval.annotation.scores import Scores
+from conceptbench.eval.similarity import Similarity
+from conceptbench.runtime.text_encoder import TextEncoder
 
-LONGEST_LABEL = 80
-MOST_WORDS = 10
 
+def score(
+    records: Sequence[Record], similarity: Similarity, *, bertscore_encoder: TextEncoder | None = None, seed: int = 0
+) -> Scores:
+    """Compute every metric from the records, with the pinned encoder.
 
-class GoldScorer:
-    """Tells whether a label is right for a gold concept.
-
-    A label fails, whatever it holds, if it is longer than 80 characters or 10 words, or if the pattern of an
-    unrelated concept takes it too: one outside the concept's own line of ancestors and descendants and its siblings.
+    Parameters
+    ----------
+    records : rows as in `records.RECORDS`.
+    similarity : of the run's encoder.
+    bertscore_encoder : for `bertscore`; left out where None.
+    seed : of shuffles and intervals.
     """
-
-    def __init__(self, lexicon: Mapping[str, GoldConcept]) -> None:
-        self._lexicon = lexicon
-        self._lines = {concept.id: {wide.id for wide in ancestors(concept, lexicon)} for concept in lexicon.values()}
-
-    def matches(self, label: str | None, concept: GoldConcept) -> bool:
-        """Tell whether the concept's pattern takes the label and the guard lets it pass."""
-        if label is None or len(label) > LONGEST_LABEL or len(label.split()) > MOST_WORDS:
-            return False
-        if not concept.accepts(label):
-            return False
-        return not any(self._unrelated(other, concept) and other.accepts(label) for other in self._lexicon.values())
-
-    def includes(self, label: str | None, concept: GoldConcept) -> bool:
-        """Tell whether the label holds the canonical name, case ignored: what a plain harness measures."""
-        return label is not None and concept.name.casefold() in label.casefold()
-
-    def _unrelated(self, other: GoldConcept, concept: GoldConcept) -> bool:
-        if other.id == concept.id or other.id in self._lines[concept.id] or concept.id in self._lines[other.id]:
-            return False
-        return other.parent is None or other.parent != concept.parent
+    scores = Scores([record for record in records if record["role"] == "item"])
+    # So that the numbers are those of a later run over the records alone, to the last digit.
+    similarity.forget()
+    controls = [record for record in records if record["role"] == "control"]
+    count_reasons(scores)
+    match_gold(scores, similarity, bertscore_encoder)
+    tell_words_apart(scores, similarity, seed)
+    panels = sorted({rating["panel"] for record in scores.items for rating in record["ratings"]})
+    kept = selected_judges(controls)
+    for panel in panels:
+        score_panel(scores, panel, kept if panel == JUDGES else None, seed)
+    scores.summarise(seed)
+    normalise(scores, seed)
+    if JUDGES in panels:
+        calibrate(scores, controls, kept, seed)
+    return scores

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from conceptbench.builders.report import write_report
     from conceptbench.builders.tcn import import_tcn
     from conceptbench.demo import demo
+    from conceptbench.eval.agreement import Agreement, agreement
     from conceptbench.eval.result import Result
     from conceptbench.eval.run import evaluate
     from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 _HOMES = {
+    "Agreement": "conceptbench.eval.agreement",
     "ConceptBenchError": "conceptbench.runtime.errors",
     "ConceptStore": "conceptbench.benchmark.store",
     "InputError": "conceptbench.runtime.errors",
     "MergeTree": "conceptbench.builders.clustering",
     "Result": "conceptbench.eval.result",
+    "agreement": "conceptbench.eval.agreement",
     "build": "conceptbench.builders.build",
     "demo": "conceptbench.demo",
     "evaluate": "conceptbench.eval.run",
@@ -37,11 +40,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "ConceptBenchError",
     "ConceptStore",
     "InputError",
     "MergeTree",
     "Result",
+    "agreement",
     "build",
     "demo",
     "evaluate",

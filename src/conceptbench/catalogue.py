@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from conceptbench.benchmark.prompts import load_prompt, prompt_names
-from conceptbench.eval.annotation.run import TASK, TASK_VERSION
+from conceptbench.eval.annotation.studies import STUDIES
+from conceptbench.eval.run import TASKS
 from conceptbench.runtime.models import weights_installed
 
 
 def tasks() -> list[dict[str, str]]:
     """The tasks that `eval` scores."""
     return [
-        {
-            "task": TASK,
-            "version": TASK_VERSION,
-            "what is scored": "names of word lists: gold items whose right name is known",
-            "main metric": "gold_match",
-        }
+        {"task": name, "version": task.version, "what is scored": task.what, "main metric": task.main[0]}
+        for name, task in TASKS.items()
+    ]
+
+
+def studies() -> list[dict[str, str]]:
+    """The studies of the annotation task."""
+    return [
+        {"study": name, "what it compares": study.what, "stores": str(study.stores or "")}
+        for name, study in STUDIES.items()
     ]
 
 

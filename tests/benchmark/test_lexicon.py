@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -118,6 +119,29 @@ def test_independent_resources_bear_it_out(
     (affixes,) = agreement.affixes(lexicon)
     assert affixes.concepts >= 30
     assert affixes.value > 0.99
+
+
+@pytest.mark.slow
+def test_a_tagger_bears_the_grammar_out(lexicon: Lexicon, load_module: Callable[[Path], ModuleType]) -> None:
+    agreement = load_module(Path(__file__).parent / "agreement.py")
+    tagger = agreement.open_tagger()
+    if tagger is None:
+        pytest.skip(f"spaCy or its English model is not installed: pip install spacy {agreement.TAGGER}")
+    rows = {row.kind: row for row in agreement.tagged(lexicon, tagger)}
+    alone = {row.kind: row for row in agreement.tagged_alone(lexicon, tagger)}
+    covered = {"part-of-speech": 34, "function": 20, "morphology": 22, "orthography": 16}
+    assert {kind: row.concepts for kind, row in rows.items()} == covered
+    assert all(row.low > 0.75 > row.chance + 0.5 for row in rows.values()), rows
+    assert all(row.low > row.chance + 0.35 for row in alone.values()), alone
+
+    grammar = [concept for concept in lexicon.values() if concept.kind == "part-of-speech"]
+    half = len(grammar) // 2
+    false = {
+        concept.id: replace(concept, words=other.words, sentences=other.sentences)
+        for concept, other in zip(grammar, grammar[half:] + grammar[:half], strict=True)
+    }
+    (exchanged, *_) = agreement.tagged({**lexicon, **false}, tagger)
+    assert exchanged.high < 0.1, exchanged
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from conceptbench.benchmark.items import draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, load_lexicon
 from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.run import score
-from conceptbench.eval.annotation.scoring import GoldScorer
+from conceptbench.eval.annotation.labels import GoldScorer
+from conceptbench.eval.annotation.run import recompute
 from conceptbench.eval.result import read_result
 from conceptbench.eval.run import evaluate
 from conceptbench.runtime.errors import InputError
@@ -102,7 +102,7 @@ def test_the_baseline_gives_a_result_that_its_records_give_again(
     result = evaluate("annotation", annotator="lexical", out=tmp_path)
     assert read_result(tmp_path) == result
     records = pq.read_table(tmp_path / "records.parquet").to_pylist()
-    assert score(records, lexicon) == result.metrics
+    assert recompute(tmp_path, result) == result.metrics
     concepts = sum(concept.split == "test" for concept in lexicon.values())
     assert result.metrics["gold_match"].n == len(records) == 3 * concepts
     # A rule on the words' form names affixes and spellings, and no meaning.
@@ -137,7 +137,7 @@ def test_missing_labels_count_as_wrong_and_are_counted(tmp_path: Path, fault_ser
     assert result.metrics["gold_match"].n == 15
     records = pq.read_table(tmp_path / "records.parquet").to_pylist()
     # With words that all differ, types are what was asked before: one other prompt is left to try.
-    assert {record["attempts"] for record in records} == {2}
+    assert {len(record["attempts"]) for record in records} == {2}
 
 
 @pytest.mark.slow

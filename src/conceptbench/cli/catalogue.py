@@ -9,7 +9,7 @@ from rich.table import Table
 
 from conceptbench.cli.console import Json, out, print_json, show_rows
 
-group = typer.Typer(no_args_is_help=True, help="Show what there is: tasks, modules, prompts, annotators.")
+group = typer.Typer(no_args_is_help=True, help="Show what there is: tasks, studies, modules, prompts, annotators.")
 
 
 @group.command("tasks")
@@ -26,6 +26,14 @@ def list_modules(as_json: Json = False) -> None:
     from conceptbench.catalogue import modules
 
     show_rows(modules(), as_json, "No text module is in this version yet.")
+
+
+@group.command("studies")
+def list_studies(as_json: Json = False) -> None:
+    """Show the studies of `eval annotation --study`."""
+    from conceptbench.catalogue import studies
+
+    show_rows(studies(), as_json)
 
 
 @group.command("prompts")

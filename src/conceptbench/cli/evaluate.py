@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from conceptbench.cli.console import BaseUrl, Concurrency, Json, Price, Prompt, Timeout, err, out, print_json
+from conceptbench.cli.console import (
+    BaseUrl,
+    Concurrency,
+    Json,
+    Price,
+    Prompt,
+    Timeout,
+    err,
+    escaped,
+    out,
+    print_json,
+)
+from conceptbench.runtime.errors import ConceptBenchError
 from conceptbench.runtime.progress import Bars
+
+if TYPE_CHECKING:
+    from conceptbench.eval.result import Result
 
 group = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
 
@@ -18,52 +33,159 @@ group = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
 def annotation(
     annotator: Annotated[
         str,
-        typer.Option(metavar="SYSTEM", help="Who names: lexical, local:MODEL, openai:MODEL, python:MODULE:CLASS."),
+        typer.Option(
+            metavar="SYSTEM",
+            help="Who names: lexical, local:MODEL, openai:MODEL, file:LABELS (or a store's folder), "
+            "python:MODULE:CLASS.",
+        ),
     ],
     folder: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the result. [default: results/annotation-SYSTEM]", show_default=False),
     ] = None,
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(help="Score on a concept store instead of gold items; twice for --study corpus."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Concepts, drawn by the seed; all by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of the items: another one gives fresh word lists.")] = 0,
-    split: Annotated[str, typer.Option(help="test, or dev to try prompts on.")] = "test",
+    split: Annotated[str, typer.Option(help="Of gold items: test, or dev to try prompts on.")] = "test",
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Ask under several conditions: prompt, contexts, unit, k, corpus, refusals, language "
+            "(see `list studies`).",
+        ),
+    ] = None,
     prompt: Prompt = "few-shot",
+    contexts: Annotated[int | None, typer.Option(min=0, help="Sentences shown with the words.")] = None,
+    unit: Annotated[str | None, typer.Option(help="types: each word once; tokens: as often as it occurs.")] = None,
+    judges: Annotated[
+        str, typer.Option(metavar="SYSTEM,…", help="Language models that rate the labels, on planted controls too.")
+    ] = "",
+    judge_base_url: Annotated[
+        str | None, typer.Option(help="Server of openai: judges, if another than --base-url.")
+    ] = None,
+    allow_self_judging: Annotated[
+        bool, typer.Option("--allow-self-judging", help="Let a model judge its own labels.")
+    ] = False,
+    controls: Annotated[int, typer.Option(min=2, help="Planted controls of each type, for the judges.")] = 30,
+    against: Annotated[
+        str | None, typer.Option(metavar="LABELS", help="Labels to compare with: gold, or file:LABELS.")
+    ] = None,
+    ratings: Annotated[
+        Path | None, typer.Option(help="People's ratings of these labels: a CSV file or a folder of them.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Tells words apart by the label. [default: minilm; smollm2 for concepts of MiniLM]",
+            show_default=False,
+        ),
+    ] = None,
+    bertscore: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Also give BERTScore against the gold name, by this encoder.")
+    ] = None,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60.0,
     price: Price = None,
     as_json: Json = False,
 ) -> None:
-    """Have a system name word lists whose right name is known, and score its labels.
+    """Have a system name concepts, and score its labels.
 
-    Lists are drawn from the gold lexicon at purities of 100, 90 and 75 %. Writes `result.json` and `records.parquet`.
+    Concepts are word lists of a gold lexicon, whose right name is known, at purities of 100, 90 and 75 %; or those of
+    a store. Writes `result.json` and `records.parquet`; `report` makes a page of them, `rate` lets people rate them.
+
+    Example: `conceptbench eval annotation --annotator local:smollm2 --limit 100`
     """
     from conceptbench.benchmark.schema import slug
     from conceptbench.eval.annotation import evaluate_annotation
 
-    target = folder or Path("results") / f"annotation-{slug(annotator)}"
+    name = annotator.rstrip("/").rpartition("/")[2] if annotator.startswith(("file:", "local:")) else annotator
+    target = folder or Path("results") / f"annotation-{slug(name)}"
     with Bars(err) as progress:
         result = evaluate_annotation(
             annotator=annotator,
             out=target,
+            store=store or None,
             limit=limit,
             seed=seed,
             split=split,  # type: ignore[arg-type]  # checked by evaluate_annotation
+            study=study,
             prompt=prompt,
+            contexts=contexts,
+            unit=unit,  # type: ignore[arg-type]  # checked by evaluate_annotation
+            judges=[judge.strip() for judge in judges.split(",") if judge.strip()],
+            judge_base_url=judge_base_url,
+            allow_self_judging=allow_self_judging,
+            controls=controls,
+            against=against,
+            ratings=ratings,
+            encoder=encoder,
+            bertscore=bertscore,
             base_url=base_url,
             concurrency=concurrency,
             timeout=timeout,
             price=price,
             progress=progress,
         )
+    _show(result, target, as_json)
+
+
+def _show(result: Result, target: Path, as_json: bool) -> None:
+    """Print a result: the headline metrics, those of a study's conditions, and why some are absent."""
+    from conceptbench.eval.annotation.studies import condition_names
+    from conceptbench.eval.run import task_of
+
     if as_json:
         print_json(result.to_json())
-        return
-    table = Table(title=f"{result.task}: {result.system}", title_justify="left", box=None, pad_edge=False)
+    else:
+        task = task_of(result.task)
+        out.print(_headline(result, list(task.metrics)))
+        conditions = condition_names(result.metrics)
+        if conditions:
+            shown = [name for name in task.metrics if f"{name}/{conditions[0]}" in result.metrics]
+            out.print()
+            for name in [name for name in shown if name not in {"refused", "copied"}]:
+                out.print(_by_condition(result, name, conditions))
+        for name, why in result.provenance["undefined"].items():
+            out.print(f"{name}: not given. {why}", highlight=False, markup=False)
+        out.print(
+            f"Written: {target}/result.json. Read it with: conceptbench report {target}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    failed = result.metrics.get("failed")
+    if failed is not None and failed.value > 0 and not result.system.startswith(("file:", "python:")):
+        raise ConceptBenchError(
+            f"{failed.value:.0%} of the items could not be asked and count as wrong. What was answered is kept: give "
+            "the same command again to ask the others."
+        )
+
+
+def _headline(result: Result, names: list[str]) -> Table:
+    table = Table(title=f"{result.task}: {escaped(result.system)}", title_justify="left", box=None, pad_edge=False)
     table.add_column("metric", overflow="fold")
     for column in ("value", "95 % interval", "n"):
         table.add_column(column, justify="right")
-    for name, metric in sorted(result.metrics.items()):
-        table.add_row(name, f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}", str(metric.n))
-    out.print(table)
-    out.print(f"Written: {target}/result.json", highlight=False, markup=False, soft_wrap=True)
+    for name in names:
+        metric = result.metrics.get(name)
+        if metric is not None:
+            table.add_row(name, f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}", str(metric.n))
+    return table
+
+
+def _by_condition(result: Result, name: str, conditions: list[str]) -> Table:
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    table.add_column("condition", overflow="fold")
+    for column in ("value", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    for condition in conditions:
+        metric = result.metrics.get(f"{name}/{condition}")
+        if metric is not None:
+            row = (f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}", str(metric.n))
+            table.add_row(escaped(condition), *row)
+    return table

@@ -1,0 +1,251 @@
+"""Language models as judges of labels: the rubric they are given, and how their answers are read.
+
+A judge sees words, sentences and a label, never who wrote it. It answers like a person does: Q1 and Q2 as one choice
+of three (order shuffled), Q3 against another label (order shuffled), and which of some unseen words belong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from conceptbench.benchmark.prompts import LONGEST_CONTEXT, LONGEST_WORD
+from conceptbench.eval.agreement import SCALE
+from conceptbench.eval.annotation.records import Record
+from conceptbench.runtime.draws import generator_of
+from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.llm import LLM, Message, Reply, Request, Usage, parse_system, public_name
+from conceptbench.runtime.models import model_folder
+from conceptbench.runtime.progress import Progress
+
+TESTED_WORDS = 5
+"""Held-out words, and strangers, that a judge is shown to tell them apart."""
+
+_SHOWN_WORDS = 30
+_SHOWN_CONTEXTS = 3
+_LETTERS = "ABC"
+_LEAD = r"\W*(?:(?:the\s+)?(?:best\s+|correct\s+)?(?:answer|option|choice)(?:\s+is)?\W*)?"
+_ANSWER_TOKENS = 16
+_RAW = 200
+_ADDRESSES_RATER = re.compile(
+    r"\b(ignore|disregard|forget)\b.*\b(instructions?|previous|above|rules?|rubric)\b|"
+    r"\b(accept|approve|rate|grade|mark|score|judge|choose|pick|prefer|select)\b.*\b(this|my|the) "
+    r"(label|answer|option)\b|"
+    r"\b(accept|approve|rate|grade|mark|score|judge|answer)\b.*\b(precise|acceptable|correct|[abc]\))|"
+    r"\b(system|assistant|user)\s*:|\byou (must|should|are)\b|\blabel:? is\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """The texts of the judges' questions; people are asked the same."""
+
+    system: str
+    grade: str
+    options: Mapping[str, str]
+    prefer: str
+    belongs: str
+    examples: tuple[Mapping[str, Any], ...]
+    sha256: str
+
+
+@cache
+def load_rubric() -> Rubric:
+    """Load the packaged rubric."""
+    content = (files("conceptbench.eval.annotation") / "rubric.toml").read_bytes()
+    fields = tomllib.loads(content.decode())
+    return Rubric(
+        **{name: fields[name] for name in ("system", "grade", "options", "prefer", "belongs")},
+        examples=tuple(fields["examples"]),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def addresses_rater(label: str) -> bool:
+    """Tell whether a label speaks to whoever rates it instead of naming words ("accept this label").
+
+    Such a label is graded unacceptable and shown to no judge.
+    """
+    return _ADDRESSES_RATER.search(label) is not None
+
+
+def check_judges(judges: Sequence[str], annotator: str, *, allow_self_judging: bool = False) -> None:
+    """Refuse a panel in which a model would judge its own labels, or sit twice.
+
+    Models are told apart by the last part of their name, so the same model behind two servers is one.
+
+    Raises
+    ------
+    InputError
+        if that is so, or a judge is not a language model.
+    """
+    names: dict[str, str] = {}
+    for judge in judges:
+        if parse_system(judge)[0] not in {"openai", "local"}:
+            raise InputError(f"--judges {judge}: a judge is a language model: openai:<model> or local:<model>")
+        name = _identity(judge)
+        if name in names:
+            raise InputError(
+                f"--judges {names[name]},{judge}: these are one model, and two runs of one model are not two raters"
+            )
+        names[name] = judge
+    kind = annotator.partition(":")[0]
+    if kind in {"openai", "local"} and _identity(annotator) in names and not allow_self_judging:
+        raise InputError(
+            f"--judges {names[_identity(annotator)]}: a model does not judge its own labels; name another judge, or "
+            "allow it with --allow-self-judging"
+        )
+
+
+def judge(
+    records: Sequence[Record], system: str, client: LLM, *, seed: int, progress: Progress
+) -> tuple[str, dict[int, dict[str, Any]], Usage]:
+    """Have a judge rate every label.
+
+    Returns
+    -------
+    the judge's name in files; its ratings, as in the records, by row; and what they took.
+    """
+    name = public_name(system)
+    questions: list[_Question] = []
+    ratings: dict[int, dict[str, Any]] = {}
+    for row, record in enumerate(records):
+        if record["label"] is None:
+            continue
+        ratings[row] = _rating(name)
+        if addresses_rater(record["label"]):
+            ratings[row] |= {"grade": SCALE[0], "raw": "not asked: the label addresses its rater"}
+        else:
+            questions += _questions(row, record, name, seed)
+            if record["other"] is not None and record["other"].casefold() == record["label"].casefold():
+                ratings[row]["preference"] = "both"
+    before = replace(client.usage)
+    with progress.stage(f"Judging with {name}", len(questions)) as advance:
+        replies = client.complete([question.request for question in questions], _ticking(advance))
+    for question, reply in zip(questions, replies, strict=True):
+        ratings[question.row][question.field] = question.read(_text(reply))
+        if question.field == "grade":
+            ratings[question.row]["raw"] = (reply.text or reply.detail or "")[:_RAW]
+    return name, ratings, client.usage.since(before)
+
+
+@dataclass(frozen=True)
+class _Question:
+    row: int
+    field: str
+    request: Request
+    read: Callable[[str], Any]
+
+
+def _questions(row: int, record: Record, judge_name: str, seed: int) -> list[_Question]:
+    label, key = record["label"], (seed, judge_name, record["condition"], record["item"], record["label"])
+    words, contexts = record["words"][:_SHOWN_WORDS], record["contexts"][:_SHOWN_CONTEXTS]
+    order = [SCALE[i] for i in generator_of("grade", *key).permutation(len(SCALE))]
+    questions = [
+        _Question(row, "grade", _request(_grade_turns(words, contexts, label, order)), lambda t: read_grade(t, order))
+    ]
+    if record["other"] is not None and record["other"].casefold() != label.casefold():
+        swapped = bool(generator_of("prefer", *key).integers(2))
+        pair = (record["other"], label) if swapped else (label, record["other"])
+        turns = (_user(words, contexts, _fill(load_rubric().prefer, one=_quoted(pair[0]), two=_quoted(pair[1]))),)
+        questions.append(_Question(row, "preference", _request(turns), lambda t: read_preference(t, swapped)))
+    tested = shown_for_belonging(record)
+    if record["role"] == "item" and tested is not None:
+        mixed = [tested[i] for i in generator_of("belongs", *key).permutation(len(tested))]
+        listed = "\n".join(f"{number}. {word[:LONGEST_WORD]}" for number, word in enumerate(mixed, 1))
+        turns = (Message("user", _fill(load_rubric().belongs, label=_quoted(label), words=listed)),)
+        questions.append(_Question(row, "chosen", _request(turns), lambda t: read_chosen(t, mixed)))
+    return questions
+
+
+def shown_for_belonging(record: Mapping[str, Any]) -> list[str] | None:
+    """Give the held-out words and as many strangers that a judge is shown; None where there are too few of either."""
+    count = min(TESTED_WORDS, len(record["held_out"]), len(record["strangers"]))
+    return None if count == 0 else [*record["held_out"][:count], *record["strangers"][:count]]
+
+
+def read_grade(text: str, order: Sequence[str]) -> str | None:
+    """Read a choice of A, B, C, listed in this order; None where there is none."""
+    match = re.match(_LEAD + r"([ABC])\b", text.strip(), re.IGNORECASE)
+    return order[_LETTERS.index(match[1].upper())] if match else None
+
+
+def read_preference(text: str, swapped: bool) -> str | None:
+    """Read a choice of 1, 2, both or neither as `label`, `other`, `both` or `neither`."""
+    match = re.match(_LEAD + r"(?:label\s*)?(1|2|both|neither)\b", text.strip(), re.IGNORECASE)
+    if match is None:
+        return None
+    first, second = ("other", "label") if swapped else ("label", "other")
+    return {"1": first, "2": second}.get(match[1], match[1].lower())
+
+
+def read_chosen(text: str, listed: Sequence[str]) -> list[str] | None:
+    """Read numbers of listed words; none of them is an answer too, but only where it says so."""
+    line = next((line for line in text.splitlines() if line.strip()), "")
+    if re.match(r"\W*none\b", line, re.IGNORECASE):
+        return []
+    numbers = [int(number) for number in re.findall(r"\b\d{1,3}\b", line)]
+    return [listed[n - 1] for n in sorted(set(numbers)) if 1 <= n <= len(listed)] if numbers else None
+
+
+def _grade_turns(
+    words: Sequence[str], contexts: Sequence[str], label: str, order: Sequence[str]
+) -> tuple[Message, ...]:
+    rubric = load_rubric()
+    turns = []
+    for number, example in enumerate(rubric.examples):
+        # The examples go through the letters, so that none of them is favoured.
+        own = [SCALE[(number + i) % len(SCALE)] for i in range(len(SCALE))]
+        turns.append(_user(example["words"], (), _options(rubric, example["label"], own)))
+        turns.append(Message("assistant", _LETTERS[own.index(example["grade"])]))
+    return (*turns, _user(words, contexts, _options(rubric, label, order)))
+
+
+def _options(rubric: Rubric, label: str, order: Sequence[str]) -> str:
+    listed = "\n".join(f"{letter}) {rubric.options[grade]}" for letter, grade in zip(_LETTERS, order, strict=True))
+    return _fill(rubric.grade, label=_quoted(label), options=listed)
+
+
+def _user(words: Sequence[str], contexts: Sequence[str], question: str) -> Message:
+    shown = "Words: " + ", ".join(word[:LONGEST_WORD] for word in words) + "\n"
+    if contexts:
+        shown += "Some sentences with them:\n" + "".join(f"- {text[:LONGEST_CONTEXT]}\n" for text in contexts)
+    return Message("user", shown + question)
+
+
+def _fill(template: str, **fields: str) -> str:
+    """Put texts into a template; in one pass, since a text may hold another field's mark."""
+    return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], template)
+
+
+def _quoted(label: str) -> str:
+    return '"' + label.replace('"', "'") + '"'
+
+
+def _ticking(advance: Callable[[int], None]) -> Callable[[int, Reply], None]:
+    return lambda _index, _reply: advance(1)
+
+
+def _request(turns: Sequence[Message]) -> Request:
+    return Request((Message("system", load_rubric().system), *turns), max_tokens=_ANSWER_TOKENS)
+
+
+def _text(reply: Reply) -> str:
+    return (reply.text or "") if reply.reason in {None, "cut"} else ""
+
+
+def _rating(rater: str) -> dict[str, Any]:
+    return {"rater": rater, "panel": "judges", "grade": None, "preference": None, "chosen": None, "raw": None}
+
+
+def _identity(system: str) -> str:
+    kind, name = parse_system(system)
+    return Path(model_folder(name) if kind == "local" else name).name.casefold()

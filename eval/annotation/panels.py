@@ -1,0 +1,160 @@
+"""Scores from ratings: what people and judges say of the labels, and what the judges are worth."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from conceptbench.eval.agreement import SCALE, agreement
+from conceptbench.eval.annotation.calibration import Share, corrected, prediction_powered, youden
+from conceptbench.eval.annotation.controls import ERRORS, RIGHT
+from conceptbench.eval.annotation.judges import shown_for_belonging
+from conceptbench.eval.annotation.records import Record
+from conceptbench.eval.annotation.scores import Scores
+
+JUDGES: Final = "judges"
+PEOPLE: Final = "people"
+
+_TIES = ("both", "neither")
+
+
+def score_panel(scores: Scores, panel: str, kept: Sequence[str] | None, seed: int) -> None:
+    """Score what a panel says: people and judges apart; of judges, only those that were selected decide."""
+    end = "" if panel == "judges" else f"_{panel}"
+    ratings = [
+        {r["rater"]: r for r in record["ratings"] if r["panel"] == panel and (kept is None or r["rater"] in kept)}
+        for record in scores.items
+    ]
+    accepted: dict[int, float] = {}
+    for row, record in enumerate(scores.items):
+        if record["label"] is None:
+            accepted[row] = 0.0
+        elif (decision := _decision(ratings[row].values())) is not None:
+            accepted[row] = float(decision)
+    if panel == "people":
+        # Labels that people did not see say nothing of theirs; that none was given is the same for all.
+        accepted = {row: value for row, value in accepted.items() if ratings[row]}
+    scores.values[f"acceptance{end}"] = accepted
+    raters = sorted({rater for own in ratings for rater in own})
+    rows = [row for row, own in enumerate(ratings) if any(rating["grade"] for rating in own.values())]
+    if rows:
+        grades = [[ratings[row].get(rater, {}).get("grade") for rater in raters] for row in rows]
+        agreed = agreement(grades, scores.concepts(rows), seed)
+        for name, metric in agreed.metrics.items():
+            if name != "acceptance":
+                scores.metrics[name + end] = metric
+        scores.undefined |= {name + end: why for name, why in agreed.undefined.items()}
+    preferred = {row: verdict for row, own in enumerate(ratings) if (verdict := _preference(own.values())) is not None}
+    if preferred:
+        scores.values[f"preference{end}"] = {row: float(verdict == "label") for row, verdict in preferred.items()}
+        scores.values[f"preference_tie{end}"] = {row: float(verdict in _TIES) for row, verdict in preferred.items()}
+    chosen = {
+        row: float(np.mean(values))
+        for row, own in enumerate(ratings)
+        if (values := [_belongs(scores.items[row], rating["chosen"]) for rating in own.values()])
+        and scores.items[row]["held_out"]
+        and scores.items[row]["strangers"]
+    }
+    if panel == "judges" and chosen:
+        missing = {row: 0.5 for row, r in enumerate(scores.items) if r["label"] is None and r["held_out"]}
+        scores.values["discrimination_llm"] = missing | chosen
+
+
+def calibrate(scores: Scores, controls: Sequence[Record], kept: Sequence[str] | None, seed: int) -> None:
+    """Measure the panel on the other half of the controls, and correct acceptance by what that shows."""
+    half = [record for record in controls if record["half"] == "measure"]
+    sensitivity, specificities = _hits(half, kept or [])
+    if not sensitivity.n or not specificities or kept is None:
+        scores.undefined["acceptance_corrected"] = "The judges were not calibrated: there are no controls."
+        return
+    specificity = sum(specificities.values(), Share(0, 0))
+    panel = youden(sensitivity, specificity)
+    scores.metrics |= {
+        "judge_sensitivity": sensitivity.metric,
+        "judge_specificity": specificity.metric,
+        **{f"judge_specificity/{control}": share.metric for control, share in specificities.items()},
+        "judge_youden": panel,
+    }
+    for judge in sorted({rating["rater"] for record in half for rating in record["ratings"]}):
+        own_sensitivity, own_specificities = _hits(half, [judge])
+        scores.metrics[f"judge_youden/{judge}"] = youden(own_sensitivity, sum(own_specificities.values(), Share(0, 0)))
+    if panel.low <= 0.0:
+        scores.undefined["acceptance_corrected"] = (
+            f"The panel does not tell right labels from planted wrong ones better than chance: Youden's J is "
+            f"{panel.value:.2f} ({panel.low:.2f} to {panel.high:.2f}). Its acceptance means nothing; take other judges."
+        )
+        return
+    rows = [row for row in scores.values["acceptance"] if scores.items[row]["label"] is not None]
+    if rows:
+        decisions = [scores.values["acceptance"][row] for row in rows]
+        scores.metrics["acceptance_corrected"] = corrected(
+            decisions,
+            scores.concepts(rows),
+            sensitivity,
+            specificities,
+            asked=len(scores.values["acceptance"]),
+            seed=seed,
+        )
+    people = scores.values.get("acceptance_people")
+    every = sorted(scores.values["acceptance"])
+    both = {place: people[row] for place, row in enumerate(every) if row in people} if people else {}
+    if both:
+        scores.metrics["acceptance_ppi"] = prediction_powered(
+            [scores.values["acceptance"][row] for row in every], both, scores.concepts(every), seed
+        )
+
+
+def selected_judges(controls: Sequence[Record]) -> list[str] | None:
+    """Give the judges that did better than chance on the selecting half; all of them where none did; None without."""
+    judges = sorted({rating["rater"] for record in controls for rating in record["ratings"]})
+    if not judges:
+        return None
+    half = [record for record in controls if record["half"] == "select"]
+    good = []
+    for judge in judges:
+        sensitivity, specificities = _hits(half, [judge])
+        wrong = sum(specificities.values(), Share(0, 0))
+        if sensitivity.n and wrong.n and sensitivity.hits / sensitivity.n + wrong.hits / wrong.n > 1.0:
+            good.append(judge)
+    return good or judges
+
+
+def _hits(controls: Sequence[Record], judges: Sequence[str]) -> tuple[Share, dict[str, Share]]:
+    """Count right decisions of a panel on right controls, and on wrong ones by error type.
+
+    A control that no judge answered counts as a wrong decision.
+    """
+    counts: defaultdict[str, list[bool]] = defaultdict(list)
+    for record in controls:
+        decision = _decision([rating for rating in record["ratings"] if rating["rater"] in judges])
+        counts[record["control"]].append(decision is (record["control"] == RIGHT))
+    shares = {control: Share(sum(hits), len(hits)) for control, hits in counts.items()}
+    return shares.pop(RIGHT, Share(0, 0)), {control: shares[control] for control in ERRORS if control in shares}
+
+
+def _decision(ratings: Iterable[Mapping[str, Any]]) -> bool | None:
+    """Decide by strict majority of those who answered; None where nobody did."""
+    grades = [rating["grade"] for rating in ratings if rating["grade"] is not None]
+    return None if not grades else 2 * sum(grade != SCALE[0] for grade in grades) > len(grades)
+
+
+def _preference(ratings: Iterable[Mapping[str, Any]]) -> str | None:
+    """Decide for the label or the other one where more raters prefer it than the reverse; else it is a tie."""
+    verdicts = [r["preference"] for r in ratings if r["preference"] is not None]
+    if not verdicts:
+        return None
+    lead = verdicts.count("label") - verdicts.count("other")
+    return "both" if lead == 0 else "label" if lead > 0 else "other"
+
+
+def _belongs(record: Record, chosen: Sequence[str] | None) -> float:
+    """Give the balanced accuracy of a judge's choice of words; no answer is chance."""
+    shown = shown_for_belonging(record)
+    if chosen is None or shown is None:
+        return 0.5
+    own, strange = shown[: len(shown) // 2], shown[len(shown) // 2 :]
+    hits = sum(word in chosen for word in own) / len(own)
+    return float(hits + 1.0 - sum(word in chosen for word in strange) / len(strange)) / 2.0

@@ -1,0 +1,257 @@
+"""The page on which people rate: one label at a time, by keyboard, mouse or finger."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, get_args
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from conceptbench.eval.rating.log import RaterLog, checked_rater
+from conceptbench.eval.rating.ratings import Q1, Q2, Q3, Rating
+from conceptbench.eval.rating.study import Study, StudyItem, complete
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+HOST: Final = "127.0.0.1"
+_ANSWERS: Final = {"q1": get_args(Q1), "q2": get_args(Q2), "q3": get_args(Q3)}
+_WORDS = 40
+_AROUND = 14
+
+
+def serve(study: Study, raters: Sequence[str], port: int, on_ready: Callable[[list[str]], None]) -> None:
+    """Serve the page to this machine's browsers until the process is interrupted.
+
+    Parameters
+    ----------
+    raters : who may rate; each has an address of their own.
+    on_ready : called with the raters' addresses, in their order, once they can be opened.
+
+    Raises
+    ------
+    InputError
+        if Gradio is not installed, the port is taken, there is nothing to rate, or a rater's file cannot be opened.
+    """
+    try:
+        import fastapi
+        import gradio as gr
+        import uvicorn
+    except ImportError as error:
+        raise InputError(f"the page needs {error.name}: python -m pip install 'conceptbench[pages]'") from error
+    if not study.to_rate:
+        raise InputError(f"{study.folder} has no label to rate: name its concepts first")
+    with ExitStack() as stack:
+        logs = [stack.enter_context(RaterLog(study, rater)) for rater in dict.fromkeys(map(checked_rater, raters))]
+        listening = stack.enter_context(_listen(port))
+        app = gr.mount_gradio_app(
+            fastapi.FastAPI(),
+            make_page({log.rater: Desk(study, log) for log in logs}),
+            path="/",
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            css=_text("page.css"),
+        )
+        # Open pages keep a connection each, which a stop must not wait for.
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        address = f"http://{HOST}:{listening.getsockname()[1]}/?rater="
+        on_ready([address + quote(log.rater) for log in logs])
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            return
+
+
+def make_page(desks: Mapping[str, Desk]) -> gr.Blocks:
+    """Make the Gradio page of some raters; the address says which one looks at it (`/?rater=anna`)."""
+    import gradio as gr
+
+    def act(event: dict[str, Any]) -> str:
+        desk = desks.get(str(event.get("rater")))
+        if desk is None:
+            return _template("who.html.jinja").render(raters=list(desks), asked=event.get("rater"))
+        return desk.act(str(event.get("token")), str(event.get("action")), str(event.get("value")))
+
+    page = gr.Blocks(title="Rate labels", analytics_enabled=False, fill_width=True)
+    with page:
+        # The untrusted text comes through `act`, not as the component's value, which is a template of its own.
+        gr.HTML(
+            html_template="<div></div>", js_on_load=_text("page.js"), server_functions=[act], apply_default_css=False
+        )
+    return page
+
+
+class Desk:
+    """Where one rater works: the items in their order, and what the rater said of them.
+
+    A browser holds nothing but what it shows. Each thing it asks for names what it was showing, by the item's token,
+    so that a click on something out of date changes nothing, and any number of windows can be open.
+    """
+
+    def __init__(self, study: Study, log: RaterLog) -> None:
+        self._log = log
+        self._items = study.in_order(log.rater)
+        self._places = {_token(item): place for place, item in enumerate(self._items)} | {"": len(self._items)}
+        self._lock = threading.Lock()
+
+    def act(self, token: str, action: str, value: str) -> str:
+        """Do what a browser asks for, and give the HTML to show next.
+
+        Parameters
+        ----------
+        token : of the item that the browser shows; empty for the last page.
+        action : `q1`, `q2`, `q3`, `back`, `next`; anything else leads to the first item that is open.
+        value : the answer to a question.
+        """
+        with self._lock:
+            place = self._places.get(token)
+            if place is None:
+                return self._show(self._resume())
+            if action == "back":
+                return self._show(max(place - 1, 0))
+            if action == "next":
+                return self._show(place + 1 if self._done(place) else self._open_after(place))
+            if action in _ANSWERS and place < len(self._items):
+                return self._answer(place, action, value)
+            return self._show(self._open_after(-1))
+
+    def _answer(self, place: int, question: str, answer: str) -> str:
+        item = self._items[place]
+        before = self._log.ratings.get(item.item)
+        rating = _answered(item, self._log.rater, before, question, answer)
+        if rating is None:
+            return self._show(place)
+        if rating != before:
+            try:
+                self._log.save([rating])
+            except ConceptBenchError as error:
+                return self._show(place, problem=str(error))
+        rest = _questions(item, rating)
+        rest = rest[rest.index(question) + 1 :]
+        return self._show(place, rest[0]) if rest else self._show(self._open_after(place))
+
+    def _show(self, place: int, question: str | None = None, problem: str = "") -> str:
+        done = sum(map(self._done, range(len(self._items))))
+        count = {"done": done, "total": len(self._items), "rater": self._log.rater}
+        if place == len(self._items):
+            return _template("done.html.jinja").render(count)
+        item = self._items[place]
+        rating = self._log.ratings.get(item.item)
+        labels = [("label", item.label), ("other", item.other)]
+        if _swapped(self._log.rater, item):
+            labels.reverse()
+        return _template("item.html.jinja").render(
+            count,
+            token=_token(item),
+            first=place == 0,
+            complete=complete(item, rating),
+            words=item.words[:_WORDS],
+            more=item.words[_WORDS:],
+            contexts=[_marked(text, [word for word, _ in item.words]) for text in item.contexts],
+            label=item.label,
+            labels=labels,
+            answers={name: getattr(rating, name, None) for name in _ANSWERS},
+            questions=_questions(item, rating),
+            question=question or _first_open(item, rating),
+            problem=problem,
+        )
+
+    def _done(self, place: int) -> bool:
+        return place < len(self._items) and complete(self._items[place], self._log.ratings.get(self._items[place].item))
+
+    def _open_after(self, place: int) -> int:
+        return next((i for i in range(place + 1, len(self._items)) if not self._done(i)), len(self._items))
+
+    def _resume(self) -> int:
+        """Find where the rater stopped: the first open item after the last one touched, or else one skipped."""
+        touched = [place for place, item in enumerate(self._items) if item.item in self._log.ratings]
+        place = self._open_after((touched[-1] if touched else 0) - 1)
+        return self._open_after(-1) if place == len(self._items) else place
+
+
+def _answered(item: StudyItem, rater: str, before: Rating | None, question: str, answer: str) -> Rating | None:
+    """Give the rating with one more answer, or None where the question or answer is not one to be given now."""
+    if answer not in _ANSWERS[question] or question not in _questions(item, before):
+        return None
+    answers: dict[str, Any] = {name: getattr(before, name, None) for name in _ANSWERS} | {question: answer}
+    if answers["q1"] == "no":
+        answers["q2"] = None
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Rating(item.item, item.label, rater, **answers, other=item.other, time=now)
+
+
+def _questions(item: StudyItem, rating: Rating | None) -> list[str]:
+    """Give the questions that can be answered now."""
+    if rating is None:
+        return ["q1"]
+    asked = ["q1", "q2"] if rating.q1 == "yes" else ["q1"]
+    ready = rating.q1 == "no" or rating.q2 is not None
+    return [*asked, "q3"] if item.other is not None and ready else asked
+
+
+def _first_open(item: StudyItem, rating: Rating | None) -> str:
+    return next((name for name in _questions(item, rating) if getattr(rating, name, None) is None), "q1")
+
+
+def _token(item: StudyItem) -> str:
+    """Name an item with its labels, telling a reader nothing of the model and layer that are in its own name."""
+    return hashlib.sha256(repr((item.item, item.label, item.other)).encode()).hexdigest()[:16]
+
+
+def _swapped(rater: str, item: StudyItem) -> bool:
+    return hashlib.sha256(repr((rater, item.item)).encode()).digest()[0] % 2 == 1
+
+
+def _marked(text: str, words: Sequence[str]) -> Markup:
+    """Mark the words in a sentence, cut to what stands around the first of them."""
+    pattern = r"(?<!\w)(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + r")(?!\w)"
+    first = re.search(pattern, text)
+    start, end = first.span() if first else (0, 0)
+    before, after = text[:start].split(" "), text[end:].split(" ")
+    cut = " ".join(["…"] * (len(before) > _AROUND) + before[-_AROUND:]) + text[start:end]
+    cut += " ".join(after[: 2 * _AROUND] + ["…"] * (len(after) > 2 * _AROUND))
+    parts = re.split(pattern, cut) if words else [cut]
+    return Markup("").join(Markup("<mark>{}</mark>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        # From now on a browser waits for the server instead of being refused.
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise InputError(f"--port {port}: {error.strerror}: give another one") from error
+    return listening
+
+
+@cache
+def _template(name: str) -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("conceptbench.eval.rating", ""),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)
+
+
+def _text(name: str) -> str:
+    return resources.files("conceptbench.eval.rating").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,148 @@
+"""Vectors of whole texts (labels, words, n-grams), mean-pooled over the tokens of a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from conceptbench.runtime.encoder import is_causal, weights_digest
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+from conceptbench.runtime.models import LOADING_ERRORS, model_folder, not_loaded, quiet_transformers
+from conceptbench.runtime.progress import Progress, Silent
+
+_MAX_LENGTH = 256
+_BATCH_TOKENS = 4096
+_FRAME = "The word: "
+
+
+class TextEncoder:
+    """A transformer that gives one vector to a text: the mean over its tokens.
+
+    An encoder's is that of the last layer, as sentence encoders are trained. A decoder says little of a bare word,
+    its first token is an attention sink, and its last layers speak of the next token; so a text is put behind
+    "The word: ", the first token is left out of the mean, and the layer is one at about a quarter of the depth.
+    (With SmolLM2 and the gold names of the lexicon, that raises the AUROC of a name telling its concept's words from
+    its neighbours' from 0.52 to 0.76, layer 8 of 30; MiniLM has 0.81.)
+
+    Parameters
+    ----------
+    model : `minilm`, `smollm2`, a folder or a Hub id.
+    max_length : tokens read of a text at most.
+    device : torch device; by default a GPU if there is one.
+
+    Raises
+    ------
+    InputError
+        if the model does not exist or cannot be read.
+    """
+
+    def __init__(self, model: str, *, max_length: int = _MAX_LENGTH, device: str | None = None) -> None:
+        folder = model_folder(model)
+        self.name = model if model == Path(model).name else Path(model).resolve().name
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            with quiet_transformers():
+                config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+                self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                network = AutoModel.from_pretrained(
+                    folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+                )
+        except LOADING_ERRORS as error:
+            raise not_loaded(model, error) from error
+        self._network = network.get_encoder() if config.is_encoder_decoder else network
+        self._network.to(self.device).eval()
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
+        self._decoder = is_causal(self._network, self.device)
+        depth = int(config.get_text_config().num_hidden_layers)
+        self._layer = depth // 4 + 1 if self._decoder else depth
+        if self._decoder:
+            _keep_layers(self._network, self._layer + 1)
+        self._max_length = min(max_length, self._tokenizer.model_max_length)
+        self.width = int(config.get_text_config().hidden_size)
+        self.digest = getattr(config, "_commit_hash", None) or weights_digest(Path(folder))
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Encode texts, each distinct one once.
+
+        Returns
+        -------
+        float32 array of shape (len(texts), width), rows of unit length.
+
+        Raises
+        ------
+        ConceptBenchError
+            if the model gives a vector that is not finite.
+        """
+        distinct = list(dict.fromkeys(texts))
+        vectors = np.zeros((len(distinct), self.width), dtype=np.float32)
+        for rows, states, mask in self._states(distinct, progress or Silent()):
+            summed = (states * mask[..., None]).sum(1)
+            pooled = torch.nn.functional.normalize(summed / mask.sum(1, keepdim=True).clamp(min=1), dim=1)
+            vectors[rows] = pooled.cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise ConceptBenchError(f"{self.name} gives vectors that are not finite: its weights are damaged")
+        row_of = {text: row for row, text in enumerate(distinct)}
+        result: np.ndarray = vectors[[row_of[text] for text in texts]]
+        return result
+
+    def token_vectors(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Give the vectors of each text's own tokens: float32 arrays of shape (tokens, width), rows of unit length.
+
+        Raises
+        ------
+        InputError
+            if the model is a decoder, whose token vectors hang on the frame.
+        """
+        if self._decoder:
+            raise InputError(f"{self.name} is a decoder: vectors of single tokens are taken from encoders only")
+        found: list[np.ndarray] = [np.zeros((0, self.width), dtype=np.float32)] * len(texts)
+        for rows, states, mask in self._states(texts, Silent(), special=False):
+            unit = torch.nn.functional.normalize(states, dim=2).cpu().numpy()
+            for row, vectors, kept in zip(rows, unit, mask.bool().cpu().numpy(), strict=True):
+                found[row] = vectors[kept]
+        return found
+
+    def _states(
+        self, texts: Sequence[str], progress: Progress, special: bool = True
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """Give batches of (rows, states of shape (rows, tokens, width), mask of the tokens that count)."""
+        framed = [_FRAME + text for text in texts] if self._decoder else list(texts)
+        ids = self._tokenizer(framed, truncation=True, max_length=self._max_length, return_special_tokens_mask=True)
+        order = sorted(range(len(texts)), key=lambda row: len(ids["input_ids"][row]))
+        with progress.stage(f"Encoding {len(texts):,} texts with {self.name}", len(texts)) as advance:
+            while order:
+                rows = order[: max(1, _BATCH_TOKENS // max(1, len(ids["input_ids"][order[-1]])))]
+                # Batches are of about equal length: the longest of the next ones decides how many fit.
+                longest = len(ids["input_ids"][rows[-1]])
+                rows = order[: max(1, _BATCH_TOKENS // max(1, longest))]
+                order = order[len(rows) :]
+                padded = self._tokenizer.pad(
+                    {name: [ids[name][row] for row in rows] for name in ids},
+                    padding=True,
+                    padding_side="right",
+                    return_tensors="pt",
+                ).to(self.device)
+                specials = padded.pop("special_tokens_mask")
+                mask = padded["attention_mask"].float()
+                if self._decoder:
+                    mask[:, 0] = 0
+                if not special:
+                    mask *= 1 - specials.float()
+                with torch.inference_mode():
+                    states = self._network(**padded, output_hidden_states=True).hidden_states[self._layer]
+                yield rows, states.float(), mask
+                advance(len(rows))
+
+
+def _keep_layers(network: Any, count: int) -> None:
+    """Drop the blocks above those that are read, where the network keeps them in a list called `layers` or `h`."""
+    for name in ("layers", "h"):
+        blocks = getattr(network, name, None)
+        if isinstance(blocks, torch.nn.ModuleList) and len(blocks) > count:
+            setattr(network, name, blocks[:count])
