@@ -20,8 +20,7 @@ from conceptbench.runtime.progress import Progress, Silent
 PERMUTATIONS = 10_000
 _EXACT_UP_TO = 2**14
 _CELLS_AT_ONCE = 2**20
-ALPHA = 0.05
-_POWER = 0.8
+_ALPHA, _POWER = 0.05, 0.8
 # With five groups, the smallest p-value of flipping signs is 2 / 2**5, which is above 0.05.
 _FEWEST_GROUPS = 6
 
@@ -45,7 +44,7 @@ class Difference:
     @property
     def told_apart(self) -> bool:
         """Whether the p-value is below 0.05."""
-        return self.p < ALPHA
+        return self.p < _ALPHA
 
     def __str__(self) -> str:
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
@@ -146,7 +145,7 @@ def compare_results(
         raise InputError(f"{first} is of the task {one.task}, {second} of {other.task}: only runs of one task compare")
     if not runs[0].same_items(runs[1]):
         raise InputError(
-            f"{first} and {second} are not of the same items: {_asked(one)}; {_asked(other)}. "
+            f"{first} and {second} are not of the same items: {_asked(runs[0])}; {_asked(runs[1])}. "
             "Evaluate both with the same options"
         )
     scores = []
@@ -267,7 +266,7 @@ def _groups_needed(means: NDArray[np.float64], detect: float) -> int | None:
         return None
     # Beyond these bounds the solver finds no number; there the fewest groups do, or trillions do not.
     effect = min(max(detect / float(means.std(ddof=1)), 1e-6), 2.0)
-    needed: float = TTestPower().solve_power(effect_size=effect, power=_POWER, alpha=ALPHA, alternative="two-sided")
+    needed: float = TTestPower().solve_power(effect_size=effect, power=_POWER, alpha=_ALPHA, alternative="two-sided")
     return max(_FEWEST_GROUPS, math.ceil(needed))
 
 
@@ -275,9 +274,8 @@ def _mean(values: Mapping[str, float]) -> float:
     return math.fsum(values.values()) / len(values)
 
 
-def _asked(result: Result) -> str:
+def _asked(run: Run) -> str:
     """What tells the items of a run from those of another, in words."""
-    asked = {name: result.provenance.get(name) for name in ("dataset", "study", "seed")}
-    items = max((metric.n for metric in result.metrics.values()), default=0)
-    named = [f"{name} {value}" for name, value in asked.items() if value is not None]
-    return f"{', '.join(named)}, {items} items"
+    given = {name: run.result.provenance.get(name) for name in ("dataset", "study", "seed")}
+    named = [f"{name} {value}" for name, value in given.items() if value is not None]
+    return ", ".join([*named, f"{run.result.metrics[run.main].n} items"] if run.main is not None else named)

@@ -297,12 +297,13 @@ def _add_people(records: Sequence[Record], path: Path) -> None:
     row_of = {record["item"]: record for record in items}
     ratings = read_ratings(path, {record["item"]: record["label"] for record in items})
     for rating in ratings:
-        row_of[rating.item]["ratings"].append(
+        record = row_of[rating.item]
+        record["ratings"].append(
             {
                 "rater": rating.rater,
                 "panel": PEOPLE,
                 "grade": rating.grade,
-                "preference": rating.q3,
+                "preference": rating.q3 if rating.other == record["other"] else None,
                 "chosen": None,
                 "raw": None,
             }

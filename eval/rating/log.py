@@ -47,7 +47,8 @@ class RaterLog:
             raise writing_failed(self._path, error) from error
         try:
             self._mend()
-            self.ratings = {rating.item: rating for rating in study.ratings(self._path)[0]}
+            ratings, _ = study.ratings(self._path)
+            self.ratings = {rating.item: rating for rating in ratings if rating.rater == self.rater}
         except BaseException:
             self.close()
             raise

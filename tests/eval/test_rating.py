@@ -338,9 +338,10 @@ def test_what_is_saved_is_there_when_the_log_is_opened_again(results: Path) -> N
     with RaterLog(study, "anna") as log:
         log.save([rating("i001", q2=None)])
         log.save([rating("i001", q2="imprecise"), rating("i003", q1="no")])
+        log.save([rating("i005", "ben")])
     with RaterLog(study, "anna") as log:
         assert log.ratings == {"i001": rating("i001", q2="imprecise"), "i003": rating("i003", q1="no")}
-    assert (results / "ratings" / "anna.csv").read_text().count("\n") == 4
+    assert (results / "ratings" / "anna.csv").read_text().count("\n") == 5
 
 
 @pytest.mark.parametrize(
@@ -521,6 +522,7 @@ def test_the_expected_interval_is_about_that_of_a_proportion() -> None:
 # Command line
 
 
+@pytest.mark.slow
 def test_a_study_from_plan_to_numbers(store: ConceptStore, tmp_path: Path) -> None:
     folder = shutil.copytree(store.path, tmp_path / "store")
     planned = run("rate", folder, "--plan", "6", "--seed", "2", cwd=tmp_path)
@@ -553,6 +555,7 @@ def test_a_study_from_plan_to_numbers(store: ConceptStore, tmp_path: Path) -> No
     assert "has 12 ratings of the present plan" in again.stderr
 
 
+@pytest.mark.slow
 def test_wrong_use_is_one_clear_message_and_exit_code_2(results: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(HEADER + "i001,label 1,a/b,no,,,,\n")
     (tmp_path / "unknown.csv").write_text(HEADER + "x,label 1,anna,no,,,,\n")

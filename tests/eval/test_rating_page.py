@@ -187,6 +187,7 @@ def test_two_people_rate_at_once_one_of_them_by_keyboard_alone(served: Server, o
     assert [rating.q3 for rating in given.values() if rating.other] == ["neither"]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_by_a_reload_or_a_kill(tmp_path: Path, open_page: Callable[..., Any]) -> None:
     server = Server(results(tmp_path), "anna")
     page = open_page(server.address("anna"))
@@ -218,6 +219,7 @@ def test_nothing_is_lost_by_a_reload_or_a_kill(tmp_path: Path, open_page: Callab
     assert server.stop(signal.SIGTERM) == 0
 
 
+@pytest.mark.slow
 def test_what_a_hand_does_by_mistake(served: Server, open_page: Callable[..., Any]) -> None:
     ben = open_page(served.address("ben"))
     while "label 0" in label(ben):

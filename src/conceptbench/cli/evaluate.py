@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,9 @@ from conceptbench.runtime.errors import ConceptBenchError
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
-    from conceptbench.eval.result import Result
+    from conceptbench.eval.result import Metric, Result
+
+_STUDY_COLUMNS = ("gold_match", "discrimination", "identification", "acceptance", "unparsable")
 
 group = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
 
@@ -136,20 +139,16 @@ def annotation(
 
 def _show(result: Result, target: Path, as_json: bool) -> None:
     """Print a result: the headline metrics, those of a study's conditions, and why some are absent."""
-    from conceptbench.eval.annotation.studies import condition_names
     from conceptbench.eval.run import task_of
 
     if as_json:
         print_json(result.to_json())
     else:
-        task = task_of(result.task)
-        out.print(_headline(result, list(task.metrics)))
-        conditions = condition_names(result.metrics)
-        if conditions:
-            shown = [name for name in task.metrics if f"{name}/{conditions[0]}" in result.metrics]
+        out.print(headline([result]))
+        table = _by_condition(result, list(task_of(result.task).metrics))
+        if table is not None:
             out.print()
-            for name in [name for name in shown if name not in {"refused", "copied"}]:
-                out.print(_by_condition(result, name, conditions))
+            out.print(table)
         for name, why in result.provenance["undefined"].items():
             out.print(f"{name}: not given. {why}", highlight=False, markup=False)
         out.print(
@@ -166,26 +165,43 @@ def _show(result: Result, target: Path, as_json: bool) -> None:
         )
 
 
-def _headline(result: Result, names: list[str]) -> Table:
-    table = Table(title=f"{result.task}: {escaped(result.system)}", title_justify="left", box=None, pad_edge=False)
+def headline(results: Sequence[Result]) -> Table:
+    """Make a table of the headline metrics of one or more systems on the same task."""
+    from conceptbench.eval.run import task_of
+
+    table = Table(title=results[0].task, title_justify="left", box=None, pad_edge=False)
     table.add_column("metric", overflow="fold")
-    for column in ("value", "95 % interval", "n"):
-        table.add_column(column, justify="right")
-    for name in names:
-        metric = result.metrics.get(name)
-        if metric is not None:
-            table.add_row(name, f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}", str(metric.n))
+    for result in results:
+        table.add_column(f"{escaped(result.system)}\nvalue (95 % interval), n", justify="right", overflow="fold")
+    for name in task_of(results[0].task).metrics:
+        metrics = [result.metrics.get(name) for result in results]
+        if any(metrics):
+            table.add_row(name, *("" if metric is None else f"{_cell(metric)}, {metric.n:,}" for metric in metrics))
     return table
 
 
-def _by_condition(result: Result, name: str, conditions: list[str]) -> Table:
-    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
-    table.add_column("condition", overflow="fold")
-    for column in ("value", "95 % interval", "n"):
-        table.add_column(column, justify="right")
-    for condition in conditions:
-        metric = result.metrics.get(f"{name}/{condition}")
-        if metric is not None:
-            row = (f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}", str(metric.n))
-            table.add_row(escaped(condition), *row)
+def _by_condition(result: Result, names: Sequence[str]) -> Table | None:
+    """Make a table of a study: a row a condition (of refusals: a kind), a column a metric."""
+    from conceptbench.eval.annotation.studies import condition_names
+
+    rows = condition_names(result.metrics)
+    wanted: Sequence[str] = _STUDY_COLUMNS
+    if result.provenance["study"] == "refusals":
+        wanted = ("refused_first", "recovered", "refused", "gold_match")
+        rows = sorted({name.partition("/")[2] for name in result.metrics if name.startswith("gold_match/")})
+        rows = [row for row in rows if "=" not in row]
+    shown = [name for name in names if name in wanted and any(f"{name}/{row}" in result.metrics for row in rows)]
+    if not rows or not shown:
+        return None
+    table = Table(title=f"study: {result.provenance['study']}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for name in shown:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        metrics = [result.metrics.get(f"{name}/{row}") for name in shown]
+        table.add_row(escaped(row), *("" if metric is None else _cell(metric) for metric in metrics))
     return table
+
+
+def _cell(metric: Metric) -> str:
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"

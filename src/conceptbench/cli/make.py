@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from conceptbench.cli.console import BaseUrl, Concurrency, Json, Price, Prompt, Timeout, err, escaped, out, print_json
+from conceptbench.cli.evaluate import headline
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
@@ -19,33 +20,43 @@ _EXAMPLES = 12
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the store and the report.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the store, the results and the pages.")] = Path(
         "conceptbench-demo"
     ),
     as_json: Json = False,
 ) -> None:
     """Do the main job on packaged text and models, offline, in a few minutes.
 
-    Clusters the word vectors of all layers of MiniLM over 300 news articles, has SmolLM2 name the clusters, and
-    writes a report page.
+    Clusters the word vectors of all layers of MiniLM over 300 news articles, has SmolLM2 name the clusters, scores
+    SmolLM2 and a rule without a model as annotators, and writes a page on the concepts and a report.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from conceptbench.demo import demo as run
 
     with Bars(err) as progress:
-        store, report = run(folder, progress=progress)
+        made = run(folder, progress=progress)
     if as_json:
-        print_json({**_summary(store), "report": str(report)})
+        results = [result.to_json() for result in made.results]
+        print_json(
+            {
+                **_summary(made.store),
+                "concepts": str(made.concepts),
+                "results": results,
+                "report": str(made.report),
+            }
+        )
         return
-    _show_store(store)
+    _show_store(made.store)
     out.print()
-    out.print("Read the report in a browser:", str(report.resolve()), highlight=False, soft_wrap=True)
-    out.print("Then, with text of your own (a sentence a line):", highlight=False)
-    out.print(
-        "  conceptbench build --corpus FILE --layers 3,6 -k 200 --annotator local:smollm2 --out my-store",
-        highlight=False,
-        soft_wrap=True,
-    )
+    out.print(headline(made.results))
+    for what, path in (("The concepts", made.concepts), ("The report", made.report)):
+        out.print(f"{what}: {path.resolve()}", highlight=False, markup=False, soft_wrap=True)
+    out.print("Then, with text of your own (a sentence a line), and an annotator of your own:", highlight=False)
+    for command in (
+        "build --corpus FILE --layers 3,6 -k 200 --annotator local:smollm2 --out my-store",
+        "eval annotation --annotator openai:MODEL --limit 100",
+    ):
+        out.print(f"  conceptbench {command}", highlight=False, soft_wrap=True)
 
 
 def build(
