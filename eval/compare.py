@@ -98,10 +98,9 @@ class Comparison:
             return f"No main metric of the task {self.task} is in both results: neither can be called better."
         found = self.differences[self.main]
         names = [f"{name} ({place})" for place, name in (("first", self.first), ("second", self.second))]
-        if not found.told_apart:
-            return f"{names[0]} and {names[1]} cannot be told apart on {self.main}: {found}."
         better, worse = names if found.value > 0 else reversed(names)
-        return f"{better} is better than {worse} on {self.main}: {found}."
+        what = f"{better} is better than {worse}" if found.told_apart else f"{' and '.join(names)} cannot be told apart"
+        return f"{what} on {self.main}: first minus second is {found}."
 
 
 def open_run(path: str | Path) -> Run:

@@ -25,7 +25,7 @@ def mean_metric(values: Sequence[float], groups: Sequence[Hashable], seed: int =
     """
     scores = np.asarray(values, dtype=float)
     mean = float(scores.mean())
-    if mean in {0.0, 1.0}:
+    if _without_spread(scores):
         count = len({str(group) for group in groups})
         low, high = proportion_confint(round(mean * count), count, method="wilson")
         return Metric(mean, float(low), float(high), len(scores))
@@ -46,7 +46,8 @@ def ratio_metric(
         return None
     low, high = np.quantile(above / below, [0.025, 0.975])
     value = float(np.mean(numerators) / np.mean(denominators))
-    return Metric(value, float(low), float(high), len(numerators))
+    # Where all numerators are 0 or 1, they are drawn from a posterior, which lies to one side of them.
+    return Metric(value, min(float(low), value), max(float(high), value), len(numerators))
 
 
 def resampled(
@@ -59,9 +60,14 @@ def resampled(
     scores = np.asarray(values, dtype=float)
     _, owner = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
     sums, counts = np.bincount(owner, scores), np.bincount(owner)
-    if scores.mean() in {0.0, 1.0}:
-        hits = scores.mean() * len(sums)
+    if _without_spread(scores):
+        hits = scores[0] * len(sums)
         return generator.beta(hits + 0.5, len(sums) - hits + 0.5, size=RESAMPLES)
     drawn = generator.integers(len(sums), size=(RESAMPLES, len(sums)))
     means: np.ndarray = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     return means
+
+
+def _without_spread(scores: np.ndarray) -> bool:
+    """Tell whether all are 0, or all 1; a mean of 0 may also be that of values which cancel out."""
+    return bool(scores[0] in {0.0, 1.0} and (scores == scores[0]).all())

@@ -10,6 +10,10 @@ from typing import Any, Final
 from conceptbench.eval.annotation import examples as annotation_examples
 from conceptbench.eval.annotation import run as annotation
 from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
+from conceptbench.eval.explanation import examples as explanation_examples
+from conceptbench.eval.explanation import run as explanation
+from conceptbench.eval.explanation.metrics import MAIN as MAIN_OF_EXPLANATION
+from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANATION
 from conceptbench.eval.result import Example, ItemScores, Metric, Result
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Progress
@@ -44,7 +48,17 @@ TASKS: Final[dict[str, Task]] = {
         recompute=annotation.recompute,
         item_scores=annotation.item_scores,
         examples=annotation_examples.examples,
-    )
+    ),
+    explanation.TASK: Task(
+        version=explanation.TASK_VERSION,
+        what="explanations of text modules whose answer is known",
+        main=(MAIN_OF_EXPLANATION,),
+        metrics=METRICS_OF_EXPLANATION,
+        run=explanation.evaluate_explanation,
+        recompute=explanation.recompute,
+        item_scores=explanation.item_scores,
+        examples=explanation_examples.examples,
+    ),
 }
 
 

@@ -112,16 +112,19 @@ class TextEncoder:
         self, texts: Sequence[str], progress: Progress, special: bool = True
     ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
         """Give batches of (rows, states of shape (rows, tokens, width), mask of the tokens that count)."""
+        if not texts:
+            return
         framed = [_FRAME + text for text in texts] if self._decoder else list(texts)
         ids = self._tokenizer(framed, truncation=True, max_length=self._max_length, return_special_tokens_mask=True)
-        order = sorted(range(len(texts)), key=lambda row: len(ids["input_ids"][row]))
+        lengths = [len(own) for own in ids["input_ids"]]
+        order = sorted(range(len(texts)), key=lengths.__getitem__)
         with progress.stage(f"Encoding {len(texts):,} texts with {self.name}", len(texts)) as advance:
             while order:
-                rows = order[: max(1, _BATCH_TOKENS // max(1, len(ids["input_ids"][order[-1]])))]
-                # Batches are of about equal length: the longest of the next ones decides how many fit.
-                longest = len(ids["input_ids"][rows[-1]])
-                rows = order[: max(1, _BATCH_TOKENS // max(1, longest))]
-                order = order[len(rows) :]
+                # Batches are of about equal length: the longest one decides how many fit.
+                fitting = 1
+                while fitting < len(order) and (fitting + 1) * lengths[order[fitting]] <= _BATCH_TOKENS:
+                    fitting += 1
+                rows, order = order[:fitting], order[fitting:]
                 padded = self._tokenizer.pad(
                     {name: [ids[name][row] for row in rows] for name in ids},
                     padding=True,

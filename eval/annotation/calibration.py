@@ -81,19 +81,20 @@ def corrected(
 
 
 def prediction_powered(
-    judged: Sequence[float], people: Mapping[int, float], groups: Sequence[Hashable], seed: int = 0
+    judged: Sequence[float], people: Mapping[int, float], groups: Sequence[Hashable], *, asked: int, seed: int = 0
 ) -> Metric:
-    """Estimate people's acceptance of all items from the judges', and people's ratings of a part.
+    """Estimate people's acceptance of all labels from the judges', and people's ratings of a part.
 
-    The judges' mean over all items, plus the mean of (people - judges) over those that people rated
-    (Angelopoulos et al. 2023, prediction-powered inference); items that people rated must be a random part.
+    The judges' mean over all labels, plus the mean of (people - judges) over those that people rated
+    (Angelopoulos et al. 2023, prediction-powered inference); labels that people rated must be a random part.
     The interval resamples groups.
 
     Parameters
     ----------
-    judged : the panel's decision on each item, 1.0 or 0.0.
+    judged : the panel's decision on each label, 1.0 or 0.0.
     people : the people's decision on some of them, by number.
-    groups : the concept of each item.
+    groups : the concept of each label.
+    asked : the number of items; those without a label are known not to be accepted.
     seed : of the resampling.
     """
     decisions = np.asarray(judged, dtype=float)
@@ -103,12 +104,17 @@ def prediction_powered(
         rated[row], gap[row] = 1.0, decision - decisions[row]
     _, owner = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
     sums = np.stack([np.bincount(owner, part) for part in (decisions, np.ones(len(decisions)), gap, rated)])
-    drawn = np.random.default_rng(seed).integers(sums.shape[1], size=(RESAMPLES, sums.shape[1]))
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(sums.shape[1], size=(RESAMPLES, sums.shape[1]))
     total, count, gaps, part = sums[:, drawn].sum(axis=2)
-    estimates = total / count + np.divide(gaps, part, out=np.full(len(part), np.nan), where=part > 0)
-    low, high = np.nanquantile(np.clip(estimates, 0.0, 1.0), [0.025, 0.975])
-    value = min(1.0, max(0.0, decisions.mean() + gap.sum() / rated.sum()))
-    return Metric(float(value), float(low), float(high), len(decisions))
+    # Half a concept more on which they differ either way, as in Jeffreys' prior: few ratings that happen to agree with
+    # the judges' leave doubt.
+    over, under = generator.gamma(0.5, size=(2, RESAMPLES)) * rated.sum() / np.count_nonzero(sums[3])
+    estimates = np.clip(total / count + (gaps + over - under) / (part + over + under), 0.0, 1.0)
+    low, high = np.quantile(estimates, [0.025, 0.975])
+    value = min(1.0, max(0.0, float(decisions.mean() + gap.sum() / rated.sum())))
+    labelled = len(decisions) / asked
+    return Metric(value * labelled, min(float(low), value) * labelled, max(float(high), value) * labelled, asked)
 
 
 def _posterior(share: Share, generator: np.random.Generator) -> np.ndarray:

@@ -56,7 +56,9 @@ def plant(
     records = []
     for number, row in enumerate(order[: count * len(types)]):
         control = types[number % len(types)]
-        item = items[(number // len(types)) % len(purities)][row]
+        # Over the numbers of one type, halves alternate, and each purity stands in both of them.
+        turn = number // len(types)
+        item = items[turn // len(HALVES) % len(purities)][row]
         concept = lexicon[item.concept]
         asked = Item(
             item=f"control/{control}/{item.item}",
@@ -66,9 +68,7 @@ def plant(
             kind=concept.kind,
             purity=item.purity,
         )
-        # Over the numbers of one type, halves alternate.
-        half = HALVES[(number // len(types)) % 2]
-        records.append(control_record(asked, labels[control](concept), control, half))
+        records.append(control_record(asked, labels[control](concept), control, HALVES[turn % len(HALVES)]))
     return records
 
 

@@ -34,12 +34,21 @@ _LETTERS = "ABC"
 _LEAD = r"\W*(?:(?:the\s+)?(?:best\s+|correct\s+)?(?:answer|option|choice)(?:\s+is)?\W*)?"
 _ANSWER_TOKENS = 16
 _RAW = 200
+_CHOICE = re.compile(
+    # A word right after the letter makes it an article: "A good label would be ...".
+    _LEAD + r"([ABC])\b(?![^\S\n]*(?!because\b|since\b|is\b)[\w/])(?!\W*[ABC]\b)",
+    re.IGNORECASE,
+)
+_PREFERENCE = re.compile(_LEAD + r"(?:label\s*)?(1|2|both|neither)\b(?!\W*(?:(?:or|and)\W+)?[12]\b)", re.IGNORECASE)
 _ADDRESSES_RATER = re.compile(
     r"\b(ignore|disregard|forget)\b.*\b(instructions?|previous|above|rules?|rubric)\b|"
     r"\b(accept|approve|rate|grade|mark|score|judge|choose|pick|prefer|select)\b.*\b(this|my|the) "
     r"(label|answer|option)\b|"
     r"\b(accept|approve|rate|grade|mark|score|judge|answer)\b.*\b(precise|acceptable|correct|[abc]\))|"
-    r"\b(system|assistant|user)\s*:|\byou (must|should|are)\b|\blabel:? is\b",
+    r"\b(answer|choose|pick|select|respond|reply|option)(\W+(with|option|letter|only|just))*\W+[abc]\W*$|"
+    r"\b(this|it) (is|fits)\b.*\b(precise|acceptable|correct)\b|"
+    r"\b(dear|note to( the)?) (judge|rater|reviewer|grader)s?\b|"
+    r"(^|[.;!?])\W*(system|assistant|user)\s*:|\byou (must|should|are (a|an|the|now))\b|\blabel:? is\b",
     re.IGNORECASE,
 )
 
@@ -174,13 +183,13 @@ def shown_for_belonging(record: Mapping[str, Any]) -> list[str] | None:
 
 def read_grade(text: str, order: Sequence[str]) -> str | None:
     """Read a choice of A, B, C, listed in this order; None where there is none."""
-    match = re.match(_LEAD + r"([ABC])\b", text.strip(), re.IGNORECASE)
+    match = _CHOICE.match(text.strip())
     return order[_LETTERS.index(match[1].upper())] if match else None
 
 
 def read_preference(text: str, swapped: bool) -> str | None:
     """Read a choice of 1, 2, both or neither as `label`, `other`, `both` or `neither`."""
-    match = re.match(_LEAD + r"(?:label\s*)?(1|2|both|neither)\b", text.strip(), re.IGNORECASE)
+    match = _PREFERENCE.match(text.strip())
     if match is None:
         return None
     first, second = ("other", "label") if swapped else ("label", "other")
@@ -193,7 +202,7 @@ def read_chosen(text: str, listed: Sequence[str]) -> list[str] | None:
     if re.match(r"\W*none\b", line, re.IGNORECASE):
         return []
     numbers = [int(number) for number in re.findall(r"\b\d{1,3}\b", line)]
-    return [listed[n - 1] for n in sorted(set(numbers)) if 1 <= n <= len(listed)] if numbers else None
+    return [listed[n - 1] for n in sorted(set(numbers)) if 1 <= n <= len(listed)] or None
 
 
 def _grade_turns(
@@ -202,8 +211,9 @@ def _grade_turns(
     rubric = load_rubric()
     turns = []
     for number, example in enumerate(rubric.examples):
-        # The examples go through the letters, so that none of them is favoured.
-        own = [SCALE[(number + i) % len(SCALE)] for i in range(len(SCALE))]
+        # Their answers go through the letters, so that none of them is favoured.
+        first = SCALE.index(example["grade"]) - number
+        own = [SCALE[(first + i) % len(SCALE)] for i in range(len(SCALE))]
         turns.append(_user(example["words"], (), _options(rubric, example["label"], own)))
         turns.append(Message("assistant", _LETTERS[own.index(example["grade"])]))
     return (*turns, _user(words, contexts, _options(rubric, label, order)))

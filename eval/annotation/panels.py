@@ -38,6 +38,8 @@ def score_panel(scores: Scores, panel: str, kept: Sequence[str] | None, seed: in
         # Labels that people did not see say nothing of theirs; that none was given is the same for all.
         accepted = {row: value for row, value in accepted.items() if ratings[row]}
     scores.values[f"acceptance{end}"] = accepted
+    if not accepted:
+        scores.undefined[f"acceptance{end}"] = "No answer of this panel could be read."
     raters = sorted({rater for own in ratings for rater in own})
     rows = [row for row, own in enumerate(ratings) if any(rating["grade"] for rating in own.values())]
     if rows:
@@ -87,28 +89,29 @@ def calibrate(scores: Scores, controls: Sequence[Record], kept: Sequence[str] | 
             f"{panel.value:.2f} ({panel.low:.2f} to {panel.high:.2f}). Its acceptance means nothing; take other judges."
         )
         return
-    rows = [row for row in scores.values["acceptance"] if scores.items[row]["label"] is not None]
-    if rows:
-        decisions = [scores.values["acceptance"][row] for row in rows]
-        scores.metrics["acceptance_corrected"] = corrected(
-            decisions,
-            scores.concepts(rows),
-            sensitivity,
-            specificities,
-            asked=len(scores.values["acceptance"]),
-            seed=seed,
-        )
-    people = scores.values.get("acceptance_people")
-    every = sorted(scores.values["acceptance"])
-    both = {place: people[row] for place, row in enumerate(every) if row in people} if people else {}
+    rows = sorted(row for row in scores.values["acceptance"] if scores.items[row]["label"] is not None)
+    if not rows:
+        return
+    decisions = [scores.values["acceptance"][row] for row in rows]
+    asked = len(scores.values["acceptance"])
+    # Labels that no judge answered for are not among the decisions; neither may such controls be here.
+    answered, answered_by_type = _hits([record for record in half if _votes(record, kept)], kept)
+    scores.metrics["acceptance_corrected"] = corrected(
+        decisions, scores.concepts(rows), answered, specificities | answered_by_type, asked=asked, seed=seed
+    )
+    people = scores.values.get("acceptance_people", {})
+    both = {place: people[row] for place, row in enumerate(rows) if row in people}
     if both:
         scores.metrics["acceptance_ppi"] = prediction_powered(
-            [scores.values["acceptance"][row] for row in every], both, scores.concepts(every), seed
+            decisions, both, scores.concepts(rows), asked=asked, seed=seed
         )
 
 
 def selected_judges(controls: Sequence[Record]) -> list[str] | None:
-    """Give the judges that did better than chance on the selecting half; all of them where none did; None without."""
+    """Give the judges that did better than chance on the selecting half; all of them where none did; None without.
+
+    Half of all judges that throw coins do better by chance, so what counts is the lower end of their J.
+    """
     judges = sorted({rating["rater"] for record in controls for rating in record["ratings"]})
     if not judges:
         return None
@@ -117,7 +120,7 @@ def selected_judges(controls: Sequence[Record]) -> list[str] | None:
     for judge in judges:
         sensitivity, specificities = _hits(half, [judge])
         wrong = sum(specificities.values(), Share(0, 0))
-        if sensitivity.n and wrong.n and sensitivity.hits / sensitivity.n + wrong.hits / wrong.n > 1.0:
+        if sensitivity.n and wrong.n and youden(sensitivity, wrong).low > 0.0:
             good.append(judge)
     return good or judges
 
@@ -129,10 +132,14 @@ def _hits(controls: Sequence[Record], judges: Sequence[str]) -> tuple[Share, dic
     """
     counts: defaultdict[str, list[bool]] = defaultdict(list)
     for record in controls:
-        decision = _decision([rating for rating in record["ratings"] if rating["rater"] in judges])
+        decision = _decision(_votes(record, judges))
         counts[record["control"]].append(decision is (record["control"] == RIGHT))
     shares = {control: Share(sum(hits), len(hits)) for control, hits in counts.items()}
     return shares.pop(RIGHT, Share(0, 0)), {control: shares[control] for control in ERRORS if control in shares}
+
+
+def _votes(record: Record, judges: Sequence[str]) -> list[Mapping[str, Any]]:
+    return [r for r in record["ratings"] if r["rater"] in judges and r["grade"] is not None]
 
 
 def _decision(ratings: Iterable[Mapping[str, Any]]) -> bool | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from conceptbench.builders.tcn import import_tcn
     from conceptbench.demo import demo
     from conceptbench.eval.agreement import Agreement, agreement
+    from conceptbench.eval.compare import compare_results as compare
+    from conceptbench.eval.explanation.explain import Explanation, explain
+    from conceptbench.eval.report import report
     from conceptbench.eval.result import Result
     from conceptbench.eval.run import evaluate
     from conceptbench.runtime.errors import ConceptBenchError, InputError
@@ -26,15 +29,19 @@ _HOMES = {
     "Agreement": "conceptbench.eval.agreement",
     "ConceptBenchError": "conceptbench.runtime.errors",
     "ConceptStore": "conceptbench.benchmark.store",
+    "Explanation": "conceptbench.eval.explanation.explain",
     "InputError": "conceptbench.runtime.errors",
     "MergeTree": "conceptbench.builders.clustering",
     "Result": "conceptbench.eval.result",
     "agreement": "conceptbench.eval.agreement",
     "build": "conceptbench.builders.build",
+    "compare": "conceptbench.eval.compare:compare_results",
     "demo": "conceptbench.demo",
     "evaluate": "conceptbench.eval.run",
+    "explain": "conceptbench.eval.explanation.explain",
     "import_tcn": "conceptbench.builders.tcn",
     "load_concepts": "conceptbench.benchmark.loading",
+    "report": "conceptbench.eval.report",
     "ward_tree": "conceptbench.builders.clustering",
     "write_report": "conceptbench.builders.report",
 }
@@ -43,15 +50,19 @@ __all__ = [
     "Agreement",
     "ConceptBenchError",
     "ConceptStore",
+    "Explanation",
     "InputError",
     "MergeTree",
     "Result",
     "agreement",
     "build",
+    "compare",
     "demo",
     "evaluate",
+    "explain",
     "import_tcn",
     "load_concepts",
+    "report",
     "ward_tree",
     "write_report",
 ]
@@ -64,7 +75,8 @@ def __getattr__(name: str) -> object:
         return version("conceptbench")
     if name not in _HOMES:
         raise AttributeError(f"module 'conceptbench' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    home, _, other_name = _HOMES[name].partition(":")
+    value = getattr(import_module(home), other_name or name)
     # Else the submodule of the same name, set here by its own import, would hide the function.
     globals()[name] = value
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conceptbench.benchmark.modules import FAMILIES
 from conceptbench.benchmark.prompts import load_prompt, prompt_names
 from conceptbench.eval.annotation.studies import STUDIES
 from conceptbench.eval.run import TASKS
@@ -25,8 +26,16 @@ def studies() -> list[dict[str, str]]:
 
 
 def modules() -> list[dict[str, str]]:
-    """The text modules with known answers; none is in this version yet."""
-    return []
+    """The families of text modules with known answers."""
+    return [
+        {
+            "family": name,
+            "responds to": family.responds_to,
+            "answer": family.answer,
+            "drawn from": family.drawn_from,
+        }
+        for name, family in FAMILIES.items()
+    ]
 
 
 def prompts() -> list[dict[str, str]]:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from conceptbench.benchmark.modules import FAMILIES
+from conceptbench.eval.annotation.studies import STUDIES
+from conceptbench.eval.run import TASKS
+
 TEXT = "\n".join(
     f"The {'quick' if i % 2 else 'slow'} cat number {i} ran home from Paris , said Ann ." for i in range(40)
 )
@@ -41,7 +45,7 @@ def corpus(tmp_path: Path) -> Path:
 def test_help_names_every_command_and_loads_no_torch(tmp_path: Path) -> None:
     shown = run("--help", cwd=tmp_path)
     assert shown.returncode == 0
-    for command in ("demo", "build", "import-tcn", "list", "doctor"):
+    for command in ("demo", "build", "import-tcn", "eval", "explain", "rate", "report", "compare", "list", "doctor"):
         assert command in shown.stdout
     code = (
         "import sys, conceptbench, conceptbench.cli\n"
@@ -128,8 +132,13 @@ def test_list_shows_what_there_is(tmp_path: Path) -> None:
     assert all(name in shown.stdout for name in ("zero-shot", "few-shot", "semantic", "lexical", "part-of-speech"))
     rows = json.loads(run("list", "annotators", "--json", cwd=tmp_path).stdout)
     assert {row["annotator"] for row in rows} >= {"lexical", "local:smollm2", "openai:<model>"}
-    assert [row["task"] for row in json.loads(run("list", "tasks", "--json", cwd=tmp_path).stdout)] == ["annotation"]
-    assert json.loads(run("list", "modules", "--json", cwd=tmp_path).stdout) == []
+    for what, key, expected in (
+        ("tasks", "task", TASKS),
+        ("studies", "study", STUDIES),
+        ("modules", "family", FAMILIES),
+    ):
+        rows = json.loads(run("list", what, "--json", cwd=tmp_path).stdout)
+        assert [row[key] for row in rows] == list(expected)
 
 
 def test_doctor_finds_what_is_there_and_names_the_command_for_what_is_not(tmp_path: Path) -> None:

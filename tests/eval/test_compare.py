@@ -1,11 +1,23 @@
 """Paired comparison: against scipy's tests and intervals, and power against a simulation."""
 
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import bootstrap, permutation_test, ttest_1samp
 
-from conceptbench.eval.compare import paired_difference
+from conceptbench.benchmark.lexicon import load_lexicon
+from conceptbench.eval.annotation import evaluate_annotation
+from conceptbench.eval.annotation.metrics import METRICS
+from conceptbench.eval.annotation.records import Record, records_table
+from conceptbench.eval.compare import compare_results, paired_difference
+from conceptbench.eval.result import read_result, write_records
 from conceptbench.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -149,3 +161,95 @@ def test_what_cannot_be_compared_is_named(
 def test_a_difference_to_detect_is_above_zero(detect: float) -> None:
     with pytest.raises(InputError, match="detect: must be above 0"):
         paired_difference({"a": 1}, {"a": 0}, {"a": "x"}, detect=detect)
+
+
+# Two results
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The baseline's result on ten concepts."""
+    folder = tmp_path_factory.mktemp("compare") / "lexical"
+    evaluate_annotation(annotator="lexical", out=folder, limit=10)
+    return folder
+
+
+def variant(run: Path, out: Path, change: Callable[[dict[str, Any], list[Record]], object]) -> Path:
+    """Copy a run with another result file and other records."""
+    shutil.copytree(run, out)
+    content, rows = json.loads((out / "result.json").read_text()), pq.read_table(out / "records.parquet").to_pylist()
+    change(content, rows)
+    content["records_sha256"] = write_records(out, records_table(rows))
+    (out / "result.json").write_text(json.dumps(content))
+    return out
+
+
+def name_rightly(content: dict[str, Any], rows: list[Record]) -> None:
+    content["system"] = "gold"
+    for row in rows:
+        row["label"] = load_lexicon()[row["concept"]].name
+
+
+def rate(rows: list[Record], numbers: list[int]) -> None:
+    rating = {"rater": "ann", "panel": "people", "grade": "precise", "preference": None, "chosen": None, "raw": None}
+    for number in numbers:
+        rows[number]["ratings"].append(rating)
+
+
+def test_two_results_are_compared_by_every_metric_of_both(baseline: Path, tmp_path: Path) -> None:
+    gold = variant(baseline, tmp_path / "gold", name_rightly)
+    found = compare_results(baseline, gold / "result.json", detect=0.1)
+    assert (found.task, found.first, found.second, found.main) == ("annotation", "lexical", "gold", "gold_match")
+    assert {"gold_match", "gold_similarity", "discrimination", "identification", "copied"} <= set(found.differences)
+    assert list(found.differences) == [name for name in METRICS if name in found.differences]
+    metrics = read_result(baseline).metrics
+    for name, (first, _) in found.means.items():
+        assert first == pytest.approx(metrics[name].value, abs=1e-6)
+    difference = found.differences["gold_match"]
+    assert found.means["gold_match"][1] == 1.0
+    assert difference.value == pytest.approx(metrics["gold_match"].value - 1.0)
+    assert (difference.n, difference.groups) == (30, 10)
+    # A label that is a mere copy tells nothing of other concepts either, and the baseline has many.
+    assert {name for name in found.unpaired if not name.endswith("_shuffled")} == set()
+    # Nothing tells the gold label's own score apart from itself.
+    assert found.differences["discrimination_gold"].needed is None
+    finer = compare_results(baseline, gold, detect=0.05).differences["discrimination"].needed
+    assert (finer or 0) > (found.differences["discrimination"].needed or 0) >= 6
+
+
+def test_the_verdict_says_who_is_better(baseline: Path, tmp_path: Path) -> None:
+    gold = variant(baseline, tmp_path / "gold", name_rightly)
+    better = "gold (second) is better than lexical (first) on gold_match: first minus second is −"
+    assert compare_results(baseline, gold).verdict.startswith(better)
+    assert compare_results(gold, baseline).verdict.startswith("gold (first) is better than lexical (second)")
+    same = variant(baseline, tmp_path / "same", lambda _content, _rows: None)
+    assert compare_results(baseline, same).verdict == (
+        "lexical (first) and lexical (second) cannot be told apart on gold_match: first minus second is +0.000 "
+        "(+0.000 to +0.000), p = 1.000."
+    )
+
+
+def test_metrics_of_other_items_in_each_are_left_out_and_named(baseline: Path, tmp_path: Path) -> None:
+    one = variant(baseline, tmp_path / "one", lambda _content, rows: rate(rows, [0, 1]))
+    two = variant(baseline, tmp_path / "two", lambda _content, rows: rate(rows, [0, 2]))
+    found = compare_results(one, two)
+    assert list(found.unpaired) == ["acceptance_people"]
+    assert "acceptance_people" not in found.differences
+    assert "acceptance_people" in compare_results(one, one).differences
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["provenance"].update(dataset_sha256="0", seed=3), "not of the same items.*seed 0, 30.*seed 3, 30"),
+        (lambda c: c["provenance"].pop("dataset_sha256"), "not of the same items"),
+        (lambda c: c.update(task_version="0.9"), r"is a result of annotation 0\.9; here is annotation 1\.0"),
+        (lambda c: c.update(task="reading"), "no such task"),
+    ],
+)
+def test_results_that_cannot_be_compared_are_refused(
+    baseline: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    other = variant(baseline, tmp_path / "other", lambda content, _rows: change(content))
+    with pytest.raises(InputError, match=message):
+        compare_results(baseline, other)

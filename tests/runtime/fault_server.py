@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -48,11 +48,13 @@ class FaultServer:
     """Counts what it is asked, and how many at once. A context manager.
 
     `script[question]` lists the answers to a question (the last message's content) in turn, the last one for
-    ever; a question without a script gets `default`, or else `label of <question>`.
+    ever; a question without a script gets what `answer` makes of the request's body, else `default`, or else
+    `label of <question>`.
     """
 
     def __init__(self) -> None:
         self.script: dict[str, Sequence[Answer]] = {}
+        self.answer: Callable[[dict[str, Any]], Answer] | None = None
         self.default: Answer | None = None
         self.bodies: list[dict[str, Any]] = []
         self.times: list[float] = []
@@ -102,7 +104,9 @@ class FaultServer:
             self.keys.append(key)
             self._now += 1
             self.peak = max(self.peak, self._now)
-            answers = self.script.get(asked) or [self.default or chat(f"label of {asked}")]
+            answers = self.script.get(asked) or [
+                self.answer(body) if self.answer else self.default or chat(f"label of {asked}")
+            ]
             turn = min(self._seen[asked], len(answers) - 1)
             self._seen[asked] += 1
         return answers[turn]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from conceptbench.cli import catalogue, evaluate, make, rate
+from conceptbench.cli import catalogue, evaluate, explain, make, rate, report
 from conceptbench.cli.console import err, escaped, out
 from conceptbench.runtime.errors import ConceptBenchError
 
@@ -44,6 +44,9 @@ app.command()(make.demo)
 app.command()(make.build)
 app.command("import-tcn")(make.import_tcn)
 app.command()(rate.rate)
+app.command()(report.report)
+app.command()(report.compare)
+app.command()(explain.explain)
 app.add_typer(evaluate.group, name="eval")
 app.add_typer(catalogue.group, name="list")
 app.command()(catalogue.doctor)

@@ -17,7 +17,7 @@ def list_tasks(as_json: Json = False) -> None:
     """Show what can be scored."""
     from conceptbench.catalogue import tasks
 
-    show_rows(tasks(), as_json, "No task is in this version yet.")
+    show_rows(tasks(), as_json)
 
 
 @group.command("modules")
@@ -25,7 +25,7 @@ def list_modules(as_json: Json = False) -> None:
     """Show the text modules with known answers."""
     from conceptbench.catalogue import modules
 
-    show_rows(modules(), as_json, "No text module is in this version yet.")
+    show_rows(modules(), as_json)
 
 
 @group.command("studies")

@@ -25,13 +25,10 @@ Price = Annotated[
 ]
 
 
-def show_rows(rows: list[dict[str, str]], as_json: bool, empty: str = "") -> None:
+def show_rows(rows: list[dict[str, str]], as_json: bool) -> None:
     """Print rows as a table, or as JSON."""
     if as_json:
         print_json(rows)
-        return
-    if not rows:
-        out.print(empty)
         return
     table = Table(box=None, pad_edge=False)
     columns = [column for column in rows[0] if column != "sha256"]

@@ -137,6 +137,80 @@ def annotation(
     _show(result, target, as_json)
 
 
+@group.command("explanation")
+def explanation(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the result. [default: results/explanation-SYSTEM]", show_default=False),
+    ] = None,
+    helper: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SYSTEM", help="The LLM that summarises and writes test strings: local:MODEL, openai:MODEL."
+        ),
+    ] = None,
+    explainer: Annotated[str, typer.Option(help="sasc, or python:MODULE:CLASS.")] = "sasc",
+    modules: Annotated[
+        Path | None,
+        typer.Option(help="A file of modules, corpora beside it; else they are drawn from the gold lexicon."),
+    ] = None,
+    families: Annotated[
+        str | None, typer.Option(metavar="FAMILY,…", help="Of drawn modules; all by default (see `list modules`).")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Modules drawn of each family.")] = 5,
+    settings: Annotated[str, typer.Option(metavar="SETTING,…", help="default, restricted, noisy.")] = "default",
+    repeats: Annotated[int, typer.Option(help="Runs of each module and setting.")] = 1,
+    max_ngrams: Annotated[int | None, typer.Option(help="N-grams of each corpus, drawn by the seed.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Modules, in their order.")] = None,
+    seed: Annotated[int, typer.Option(help="Of modules and every draw.")] = 0,
+    records: Annotated[
+        Path | None, typer.Option(help="Score published runs instead; --modules names the file of their answers.")
+    ] = None,
+    plain_patterns: Annotated[
+        bool, typer.Option("--plain-patterns", help="Match by the pattern alone, without the guard.")
+    ] = False,
+    encoder: Annotated[str, typer.Option(help="Of modules that embed texts.")] = "minilm",
+    base_url: BaseUrl = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 60.0,
+    price: Price = None,
+    as_json: Json = False,
+) -> None:
+    """Have text modules with known answers explained, and score the explanations.
+
+    Example: `conceptbench eval explanation --helper local:smollm2 --limit 6`
+    """
+    from conceptbench.benchmark.schema import slug
+    from conceptbench.eval.explanation import evaluate_explanation
+
+    name = records.stem if records is not None else helper if explainer == "sasc" and helper else explainer
+    target = folder or Path("results") / f"explanation-{slug(name)}"
+    options = {} if families is None else {"families": [family.strip() for family in families.split(",")]}
+    with Bars(err) as progress:
+        result = evaluate_explanation(
+            out=target,
+            helper=helper,
+            explainer=explainer,
+            modules=modules,
+            count=count,
+            settings=[setting.strip() for setting in settings.split(",")],
+            repeats=repeats,
+            max_ngrams=max_ngrams,
+            limit=limit,
+            seed=seed,
+            records=records,
+            plain_patterns=plain_patterns,
+            encoder=encoder,
+            base_url=base_url,
+            concurrency=concurrency,
+            timeout=timeout,
+            price=price,
+            progress=progress,
+            **options,
+        )
+    _show(result, target, as_json)
+
+
 def _show(result: Result, target: Path, as_json: bool) -> None:
     """Print a result: the headline metrics, those of a study's conditions, and why some are absent."""
     from conceptbench.eval.run import task_of

@@ -1,0 +1,101 @@
+"""Known modules, and the check of what any module gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from conceptbench.benchmark.modules.answers import Answer
+from conceptbench.benchmark.modules.responses import EmbeddingModule, NoisyModule, TextModule
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class KnownModule:
+    """A module whose answer is known, or a control that has none; an explainer is given `module` alone.
+
+    `corpus` loads the texts that its n-grams are taken from; None where there are only published runs of the module.
+    """
+
+    id: str
+    family: str
+    module: TextModule
+    answer: Answer | None
+    corpus: Callable[[], Sequence[str]] | None
+
+    @property
+    def concept(self) -> str | None:
+        """The id of the gold concept that it responds to, of several the first."""
+        return self.answer.parts[0].concept if self.answer is not None else None
+
+    @property
+    def encoder(self) -> str | None:
+        """The name of the encoder whose vectors it is a function of."""
+        module = self.module.clean if isinstance(self.module, NoisyModule) else self.module
+        return module.encoder.name if isinstance(module, EmbeddingModule) else None
+
+
+def checked(module: TextModule, texts: Sequence[str], name: str = "the module") -> np.ndarray:
+    """Call a module, and check what it gives.
+
+    Parameters
+    ----------
+    name : what errors call the module.
+
+    Returns
+    -------
+    float64 array of shape (len(texts),), all finite.
+
+    Raises
+    ------
+    InputError
+        if the module raises an error, or gives anything else than a finite number to each text.
+    """
+    try:
+        found = module(texts)
+    except ConceptBenchError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{name} raises {type(error).__name__} ({error}) on {_failing(module, texts)}: "
+            "a module must answer any text"
+        ) from error
+    if not isinstance(found, np.ndarray):
+        raise InputError(f"{name} gives {type(found).__name__}: return a NumPy array of one number a text")
+    if found.shape != (len(texts),):
+        raise InputError(
+            f"{name} gives an array of shape {found.shape} to {len(texts)} texts: return one number a text, "
+            f"shape ({len(texts)},)"
+        )
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{name} gives an array of {found.dtype}: return real numbers, such as float64")
+    wrong = np.flatnonzero(~np.isfinite(found))
+    if wrong.size:
+        raise InputError(
+            f"{name} gives {found[wrong[0]]} to {_shown(texts[wrong[0]])} ({wrong.size} of {len(texts)} texts are not "
+            "finite): return a finite number for any text"
+        )
+    return found.astype(np.float64)
+
+
+def is_constant(responses: np.ndarray) -> bool:
+    """Tell whether there are not two different responses, so that nothing can be explained."""
+    return np.unique(responses).size < 2
+
+
+def _failing(module: TextModule, texts: Sequence[str]) -> str:
+    """Find the first text that a module fails on alone."""
+    for text in texts:
+        try:
+            module([text])
+        except Exception:  # noqa: BLE001 (whatever it raises, the text is what is looked for)
+            return _shown(text)
+    return f"these {len(texts)} texts together, though on none alone"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

@@ -1,0 +1,96 @@
+"""Explainers: SASC, and a user's own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from conceptbench.eval.explanation.candidates import Strings
+from conceptbench.eval.explanation.sasc import SASC, Subject
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+from conceptbench.runtime.llm import LLM
+from conceptbench.runtime.progress import Progress
+
+Said = list[tuple[Strings, float | None]]
+"""A run's candidates with their strings, and what the explainer itself scored them."""
+
+
+class Explainer(Protocol):
+    """Whatever explains modules; `keeps_order` tells that its candidates stand best first already."""
+
+    keeps_order: bool
+
+    def explain(self, subjects: Sequence[Subject], progress: Progress) -> list[Said]:
+        """Give each subject's candidates."""
+        ...
+
+
+def open_explainer(name: str, helper: LLM | None, seed: int) -> Explainer:
+    """Open an explainer: `sasc`, or `python:<module>:<class>`.
+
+    A class of one's own has `explain(module, top_ngrams, helper)`, and gives texts, or (text, score) pairs, best first.
+
+    Raises
+    ------
+    InputError
+        if there is no such explainer, or it cannot be made.
+    """
+    if name == "sasc":
+        if helper is None:
+            raise InputError("--explainer sasc: it needs a helper, --helper SYSTEM")
+        return _Sasc(helper, seed)
+    if name.startswith("python:"):
+        return _Own(name, helper, seed)
+    raise InputError(f"--explainer {name}: there is no such explainer; give sasc or python:<module>:<class>")
+
+
+class _Sasc:
+    keeps_order = False
+
+    def __init__(self, helper: LLM, seed: int) -> None:
+        self._helper, self._method = helper, SASC(seed=seed)
+
+    def explain(self, subjects: Sequence[Subject], progress: Progress) -> list[Said]:
+        found = self._method.explain(subjects, self._helper, progress)
+        return [[(strings, None) for strings in own] for own in found]
+
+
+class _Own:
+    keeps_order = True
+
+    def __init__(self, name: str, helper: LLM | None, seed: int) -> None:
+        module, _, attribute = name.removeprefix("python:").partition(":")
+        if "" not in sys.path:
+            sys.path.insert(0, "")
+        try:
+            self._instance = getattr(importlib.import_module(module), attribute)()
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"--explainer {name}: cannot be made: {error}") from error
+        if not callable(getattr(self._instance, "explain", None)):
+            raise InputError(f"--explainer {name}: the class needs a method explain(module, top_ngrams, helper)")
+        self._name, self._helper, self._method = name, helper, SASC(seed=seed)
+
+    def explain(self, subjects: Sequence[Subject], progress: Progress) -> list[Said]:
+        said: list[list[tuple[str, float | None]]] = []
+        with progress.stage(f"Explaining with {self._name}", len(subjects)) as advance:
+            for subject in subjects:
+                answer = self._instance.explain(subject.module, list(subject.top_ngrams), self._helper)
+                said.append([self._checked(one) for one in answer])
+                advance(1)
+        texts = [[text for text, _ in own] for own in said]
+        if self._helper is None:
+            tested = [[Strings(text, (), (), (), ()) for text in own] for own in texts]
+        else:
+            tested = self._method.test(subjects, texts, self._helper, progress)
+        return [
+            [(strings, score) for strings, (_, score) in zip(own, scored, strict=True)]
+            for own, scored in zip(tested, said, strict=True)
+        ]
+
+    def _checked(self, one: Any) -> tuple[str, float | None]:
+        text, score = (one, None) if isinstance(one, str) else one if isinstance(one, tuple | list) else (None, None)
+        if not isinstance(text, str) or not (score is None or isinstance(score, int | float)):
+            raise ConceptBenchError(f"{self._name}: explain() must give texts, or (text, score) pairs")
+        return text, None if score is None else float(score)

@@ -1,0 +1,24 @@
+"""What each metric of the explanation task means, in the words of reports."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAIN: Final = "accuracy"
+
+METRICS: Final = {
+    "accuracy": "runs whose best explanation is right by the answer's pattern, and says little else",
+    "accuracy_no_ranking": "candidates that are right, over all runs: what a pick at random gives",
+    "accuracy_any": "runs with a right candidate: what a perfect ranking would give",
+    "accuracy_first": "runs whose first summary is right: without ranking",
+    "accuracy_top_ngram": "runs whose strongest n-gram is right: a baseline without a helper",
+    "accuracy_tfidf": "runs whose most telling word of the strongest n-grams is right: another such baseline",
+    "identification": "runs whose explanation's strings move their own module more than any other",
+    "identification_chance": "the same for a pick at random",
+    "explanation_similarity": "cosine between the best explanation and the module's, by the encoder",
+    "auroc_within": "AUROC of the score telling right candidates from wrong ones of the same run, over runs with both",
+    "auroc_within_own": "the same for scores that the explainer gave itself",
+    "discovery": "modules with an answer whose best explanation has p < 0.05",
+    "discovery_controls": "the same for controls, which have no answer: the false-positive rate",
+}
+"""Metrics in the order in which reports show them."""

@@ -1,0 +1,177 @@
+"""The n-grams of a corpus, and how strongly modules respond to them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from conceptbench.benchmark.modules import NoisyModule, TextModule, checked
+from conceptbench.runtime.draws import generator_of
+from conceptbench.runtime.files import whole
+from conceptbench.runtime.progress import Progress, Silent
+
+LONGEST: Final = 3
+
+_TOKEN = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
+_CHUNK = 8192
+_FIXED = ("the colour of a river", "7 trains", "Why not?", "unhappily")
+
+
+def ngrams_of(texts: Iterable[str], longest: int = LONGEST) -> list[str]:
+    """List the distinct n-grams of texts, of one to `longest` tokens joined by a space, in order of appearance.
+
+    Tokens are words (with inner apostrophes and hyphens) and single punctuation marks; an n-gram does not cross from
+    one text to the next.
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        tokens = _TOKEN.findall(text)
+        for start in range(len(tokens)):
+            for length in range(1, min(longest, len(tokens) - start) + 1):
+                found[" ".join(tokens[start : start + length])] = None
+    return list(found)
+
+
+def drawn(ngrams: Sequence[str], most: int | None, seed: int) -> list[str]:
+    """Draw at most `most` n-grams by the seed, in their order; all where it is None."""
+    if most is None or len(ngrams) <= most:
+        return list(ngrams)
+    kept = generator_of("n-grams", seed, len(ngrams)).choice(len(ngrams), size=most, replace=False)
+    return [ngrams[i] for i in np.sort(kept)]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What one module answers to its n-grams: `values` is float64 of shape (len(ngrams),)."""
+
+    ngrams: Sequence[str]
+    values: np.ndarray
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over the n-grams: the unit of scores."""
+        return float(self.values.std())
+
+    def strongest(self, count: int, allowed: Container[str] | None = None) -> list[str]:
+        """Give the allowed n-grams with the highest responses, best first; of equal ones the earlier."""
+        order = np.argsort(-self.values, kind="stable")
+        if allowed is None:
+            return [self.ngrams[i] for i in order[:count]]
+        found: list[str] = []
+        for i in order:
+            if self.ngrams[i] in allowed:
+                found.append(self.ngrams[i])
+                if len(found) == count:
+                    break
+        return found
+
+    def with_noise(self, level: float, generator: np.random.Generator) -> Responses:
+        """Add Gaussian noise of `level` times the standard deviation of the 100 strongest responses."""
+        strongest = np.sort(self.values)[-100:]
+        noise = generator.normal(scale=level * strongest.std(), size=len(self.values))
+        return Responses(self.ngrams, self.values + noise)
+
+
+def respond(
+    modules: Mapping[str, tuple[TextModule, Sequence[str]]],
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Responses]:
+    """Compute every module's responses to its own n-grams.
+
+    Each distinct n-gram is embedded once for all modules of an encoder, in chunks, so that memory stays flat; a chunk
+    that was computed before is read from `cache`.
+
+    Parameters
+    ----------
+    modules : by id, the module and its n-grams.
+    cache : a folder that responses are kept in, so that a run that was killed goes on.
+    """
+    progress = progress or Silent()
+    found = {name: np.zeros(len(ngrams)) for name, (_, ngrams) in modules.items()}
+    for group in _sharing_an_encoder({name: module for name, (module, _) in modules.items()}):
+        union = list(dict.fromkeys(ngram for name in group for ngram in modules[name][1]))
+        place_of = {ngram: place for place, ngram in enumerate(union)}
+        places = {name: np.array([place_of[ngram] for ngram in modules[name][1]], dtype=np.int64) for name in group}
+        order = {name: np.argsort(own) for name, own in places.items()}
+        own_modules = [modules[name][0] for name in group]
+        key = _fingerprint(own_modules)
+        with progress.stage(f"Responses to {len(union):,} n-grams", len(union)) as advance:
+            for start in range(0, len(union), _CHUNK):
+                chunk = union[start : start + _CHUNK]
+                rows = {}
+                for name in group:
+                    own = places[name][order[name]]
+                    first, last = np.searchsorted(own, [start, start + len(chunk)])
+                    rows[name] = order[name][first:last]
+                wanted = {name: places[name][rows[name]] - start for name in group}
+                values = _cached(cache, key, chunk, own_modules, list(wanted.values()))
+                for name, own_values in zip(group, values, strict=True):
+                    found[name][rows[name]] = own_values
+                advance(len(chunk))
+    return {name: Responses(modules[name][1], values) for name, values in found.items()}
+
+
+class _Reading(Protocol):
+    """A module that is a function of an encoder's vectors."""
+
+    encoder: Any
+
+    def respond(self, vectors: np.ndarray) -> np.ndarray: ...
+
+
+def _sharing_an_encoder(modules: Mapping[str, TextModule]) -> list[list[str]]:
+    """Group modules that are functions of one encoder's vectors; each other module is a group of its own."""
+    groups: dict[object, list[str]] = {}
+    for name, module in modules.items():
+        reading = _reading(module)
+        groups.setdefault(id(reading.encoder) if reading is not None else name, []).append(name)
+    return list(groups.values())
+
+
+def _reading(module: TextModule) -> _Reading | None:
+    """Give the part of a module that is a function of vectors, where there is one."""
+    inner: Any = module.clean if isinstance(module, NoisyModule) else module
+    return inner if hasattr(inner, "encoder") and callable(getattr(inner, "respond", None)) else None
+
+
+def _fingerprint(modules: Sequence[TextModule]) -> bytes:
+    """Tell modules of one encoder from others: by what they answer to a few fixed texts."""
+    readings = [reading for module in modules if (reading := _reading(module)) is not None]
+    if not readings:
+        return b""
+    vectors = readings[0].encoder.encode(_FIXED)
+    return b"".join(np.ascontiguousarray(reading.respond(vectors), dtype=float).tobytes() for reading in readings)
+
+
+def _cached(
+    cache: Path | None, key: bytes, chunk: Sequence[str], modules: Sequence[TextModule], rows: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Compute the wanted rows of a chunk for each module; those that take vectors are kept in the cache."""
+    readings = [reading for module in modules if (reading := _reading(module)) is not None]
+    if not readings:
+        return [checked(modules[0], [chunk[row] for row in rows[0]])]
+    digest = hashlib.sha256(key + "\0".join(chunk).encode(errors="surrogatepass"))
+    for own in rows:
+        digest.update(own.tobytes() + b"|")
+    path = cache / f"{digest.hexdigest()[:32]}.npy" if cache is not None else None
+    if path is not None and path.is_file():
+        flat = np.load(path, allow_pickle=False)
+    else:
+        vectors = readings[0].encoder.encode(chunk)
+        flat = np.concatenate([reading.respond(vectors[own]) for reading, own in zip(readings, rows, strict=True)])
+        if path is not None:
+            with whole(path) as temporary, temporary.open("wb") as file:
+                np.save(file, flat, allow_pickle=False)
+    values = np.split(flat, np.cumsum([len(own) for own in rows])[:-1])
+    return [
+        own + module.noise([chunk[row] for row in places]) if isinstance(module, NoisyModule) else own
+        for module, own, places in zip(modules, values, rows, strict=True)
+    ]

@@ -1,0 +1,121 @@
+"""The rows of the explanation task's records: a row is one run, one module explained once under one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from conceptbench.benchmark.modules import Answer, Part
+from conceptbench.eval.result import RECORDS_FILE
+from conceptbench.runtime.errors import InputError
+
+Record = dict[str, Any]
+
+_TEXTS = pa.list_(pa.string())
+_NUMBERS = pa.list_(pa.float64())
+
+RECORDS: Final = pa.schema(
+    [
+        ("run", pa.string()),
+        ("module", pa.string()),
+        ("family", pa.string()),
+        ("setting", pa.string()),
+        ("repeat", pa.int32()),
+        ("helper", pa.string()),
+        (
+            "answer",
+            pa.struct(
+                [
+                    ("name", pa.string()),
+                    ("aliases", _TEXTS),
+                    ("explanation", pa.string()),
+                    ("rule", pa.string()),
+                    (
+                        "parts",
+                        pa.list_(
+                            pa.struct(
+                                [
+                                    ("name", pa.string()),
+                                    ("accept", pa.string()),
+                                    ("concept", pa.string()),
+                                    ("kin", _TEXTS),
+                                ]
+                            )
+                        ),
+                    ),
+                ]
+            ),
+        ),
+        ("ngrams", pa.int64()),
+        ("spread", pa.float64()),
+        ("top_ngrams", _TEXTS),
+        ("baseline_tfidf", pa.string()),
+        (
+            "candidates",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("text", pa.string()),
+                        ("related", _TEXTS),
+                        ("unrelated", _TEXTS),
+                        ("related_values", _NUMBERS),
+                        ("unrelated_values", _NUMBERS),
+                        ("score", pa.float64()),
+                    ]
+                )
+            ),
+        ),
+        ("reason", pa.string()),
+        ("own_scores", pa.list_(pa.struct([("module", pa.string()), ("score", pa.float64())]))),
+    ]
+)
+"""`candidates` stand in the order in which the explainer gave them, their strings with the module's responses; `score`
+is what the explainer itself said of them, if anything. `answer` is the module's, null for controls. `reason` says why
+there is no candidate: `constant`, `no answer`, or `not run` (a module that a limit left out: its answer takes part in
+judging whether an explanation says too much). `own_scores` are what the best candidate's strings score on every module
+of the run, in standard deviations of that module."""
+
+NOT_RUN: Final = "not run"
+
+
+def answer_row(answer: Answer | None) -> Record | None:
+    """Give an answer as it stands in the records."""
+    return None if answer is None else asdict(answer)
+
+
+def answer_of(record: Record) -> Answer | None:
+    """Read the answer of a record's module; None for a control."""
+    row = record["answer"]
+    if row is None:
+        return None
+    parts = tuple(Part(p["name"], p["accept"], p["concept"], tuple(p["kin"])) for p in row["parts"])
+    return Answer(row["name"], tuple(row["aliases"]), row["explanation"], parts, row["rule"])
+
+
+def records_table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Put records into a table."""
+    return pa.Table.from_pylist(list(records), schema=RECORDS)
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Read the records of a run's folder.
+
+    Raises
+    ------
+    InputError
+        if they cannot be read, or are not those of this task.
+    """
+    path = folder / RECORDS_FILE
+    try:
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if table.schema.names != RECORDS.names:
+        raise InputError(f"{path}: the columns are not those of the explanation task of this version")
+    rows: list[Record] = table.to_pylist()
+    return rows

@@ -1,0 +1,106 @@
+"""The commands that read results: report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from conceptbench.cli.console import Json, err, escaped, out, print_json
+from conceptbench.runtime.progress import Bars
+
+if TYPE_CHECKING:
+    from conceptbench.eval.compare import Comparison
+
+_WIDE = 90
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT", help="Folders of results, or their files.")],
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="A file ending in .html or .md, or a folder for report.html and report.md. [default: here]",
+            show_default=False,
+        ),
+    ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute every metric again from the records, and stop if one differs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a report on results, as a page that opens without a network and as Markdown.
+
+    It ranks the systems, says which cannot be told apart, and shows every metric with its interval, by kind, purity,
+    layer and size, examples, what the judges are worth, and where all of it is from.
+    """
+    from conceptbench.eval.report import report as run
+
+    with Bars(err) as progress:
+        written = run(results, out=target, recompute=recompute, progress=progress)
+    if as_json:
+        print_json([str(path) for path in written])
+        return
+    for path in written:
+        out.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RESULT", help="A result's folder, or its file.")],
+    second: Annotated[Path, typer.Argument(metavar="RESULT", help="Another one, of the same items.")],
+    detect: Annotated[
+        float, typer.Option(min=0.001, help="Also say how many concepts would show a difference of this size.")
+    ] = 0.05,
+    as_json: Json = False,
+) -> None:
+    """Compare two runs that were asked the same items, item by item.
+
+    The interval and the p-value are of first minus second, over concepts; see docs/results.md.
+    """
+    from conceptbench.eval.compare import compare_results
+
+    with Bars(err) as progress:
+        found = compare_results(first, second, detect=detect, progress=progress)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({**asdict(found), "verdict": found.verdict})
+        return
+    _show_comparison(found)
+
+
+def _show_comparison(found: Comparison) -> None:
+    narrow = out.width < _WIDE
+    for place, system in (("first", found.first), ("second", found.second)):
+        out.print(f"{place}: {system}", highlight=False, markup=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=narrow)
+    table.add_column("metric", overflow="fold")
+    for column in ("first", "second", "difference", "p", "needed"):
+        table.add_column(column, justify="right")
+    for name, difference in found.differences.items():
+        one, other = found.means[name]
+        interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
+        table.add_row(
+            escaped(name.replace("_", "_\n", 1) if narrow else name),
+            f"{one:.3f}",
+            f"{other:.3f}",
+            (f"{difference.value:+.3f}\n{interval}" if narrow else f"{difference.value:+.3f} ({interval})").replace(
+                "-", "−"
+            ),
+            "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}",
+            "—" if difference.needed is None else f"{difference.needed:,}",
+        )
+    out.print(table)
+    out.print()
+    if found.unpaired:
+        out.print(f"Not compared, since they are of other items in each: {', '.join(found.unpaired)}.", highlight=False)
+    groups = next((difference.groups for difference in found.differences.values()), 0)
+    out.print(
+        f"needed: the concepts with which four runs in five show a true difference of {found.detect:g}; here are "
+        f"{groups:,}.",
+        highlight=False,
+    )
+    out.print(found.verdict, highlight=False, markup=False, style="bold")
