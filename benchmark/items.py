@@ -72,9 +72,9 @@ def _draw(concept: GoldConcept, purity: float, shown: int, seed: int, near: Sequ
     generator = generator_of("item", seed, concept.id, purity)
     wanted = round((1.0 - purity) * shown)
     source, strange = None, []
-    for other in near:
+    for other in near if wanted else ():
         strange = [word for word in other.words if word not in concept.words and not concept.accepts(word)]
-        if wanted and len(strange) >= wanted:
+        if len(strange) >= wanted:
             source = other
             break
     intruders = sample(strange, wanted, generator) if source is not None else []

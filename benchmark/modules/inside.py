@@ -28,12 +28,14 @@ _BATCH = 64
 _CODE_STEPS = 10_000
 _OTHERS_A_TOKEN = 10
 _NO_WORD = "."
+_TOKEN = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 
 
 class LayerEncoder:
     """Embeds texts by what is read off their words' vectors at one layer, pooled over the words.
 
-    Text is split into words at white space. One in which the model sees no word is read as a full stop.
+    Words are taken as in n-grams, and each punctuation mark counts as one. A text in which the model sees no word is
+    read as a full stop.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class LayerEncoder:
         -------
         float array of shape (len(texts), readings).
         """
-        spaced = [" ".join(text.split()) for text in texts]
+        spaced = [" ".join(_TOKEN.findall(text)) for text in texts]
         # The full stop stands in for texts without a word, and gives the shape where there is no text.
         distinct = list(dict.fromkeys([_NO_WORD, *spaced]))
         words = self._model.read(distinct)

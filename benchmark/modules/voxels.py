@@ -19,7 +19,7 @@ from conceptbench.benchmark.modules.responses import Encoder
 from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
-PENALTIES: Final = tuple(10.0**power for power in np.arange(-2, 4.5, 0.5))
+PENALTIES: Final = tuple(np.logspace(-2, 4, 13).tolist())
 """Of the ridge regressions, for text vectors of length 1."""
 LARGEST: Final = 8 << 30
 """Bytes of an array in a file of responses."""
@@ -71,7 +71,7 @@ def read_responses(path: Path) -> Recording:
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         files = [file for file in archive.infolist() if file.filename.endswith(".npy")]
-        _check_present(path, {file.filename.removesuffix(".npy"): file.file_size for file in files})
+        _check_sizes(path, {file.filename.removesuffix(".npy"): file.file_size for file in files})
         arrays = []
         for name in ("responses", "texts"):
             with archive.open(f"{name}.npy") as file:
@@ -92,13 +92,13 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
             "`responses` and `texts` with numpy.savez"
         ) from error
     with h5py.File(path, "r") as file:
-        _check_present(path, {name: item.nbytes for name, item in file.items() if isinstance(item, h5py.Dataset)})
+        _check_sizes(path, {name: item.nbytes for name, item in file.items() if isinstance(item, h5py.Dataset)})
         if h5py.check_string_dtype(file["texts"].dtype) is None:
             raise InputError(f"{path}: `texts` is {file['texts'].dtype}; save it as a data set of UTF-8 strings")
         return np.asarray(file["responses"][()]), np.asarray(file["texts"].asstr()[()])
 
 
-def _check_present(path: Path, sizes: Mapping[str, int]) -> None:
+def _check_sizes(path: Path, sizes: Mapping[str, int]) -> None:
     for name in ("responses", "texts"):
         if name not in sizes:
             raise InputError(f"{path}: there is no array `{name}`; it has {', '.join(sorted(sizes)) or 'none'}")

@@ -128,8 +128,8 @@ def gold_items(
 def store_items(layers: Sequence[Layer], similarity: Similarity, *, seed: int, limit: int | None) -> list[Item]:
     """Take the concepts of a store; `limit` concepts are drawn by the seed, over all the layers.
 
-    A third of a concept's word types, and at most 12, is held out; a concept of fewer than four types keeps all of
-    them. Strangers are words of the nearest concepts of its layer, by the mean vector of their words.
+    A third of a concept's word types (case ignored), and at most 12, is held out; a concept of fewer than four types
+    keeps all of them. Strangers are words of the nearest concepts of its layer, by the mean vector of their words.
 
     Raises
     ------
@@ -190,9 +190,11 @@ class _Nearest:
 
 def _hold_out(view: ConceptView, strangers: Sequence[str], contexts: int, seed: int) -> Item:
     generator = generator_of("held out", seed, view.concept)
-    types = [word for word, _ in view.words]
-    held_out = sample(types, min(len(types) // 3, _TESTED), generator) if len(types) >= _FEWEST_WORDS else []
-    hidden = set(held_out)
+    # "The" shown gives "the" away, so the spellings of a word go together.
+    folded = list(dict.fromkeys(word.casefold() for word, _ in view.words))
+    chosen = set(sample(folded, min(len(folded) // 3, _TESTED), generator)) if len(folded) >= _FEWEST_WORDS else set()
+    hidden = {word for word, _ in view.words if word.casefold() in chosen}
+    held_out = [word for word, _ in view.words if word in hidden][:_TESTED]
     return Item(
         item=view.concept,
         concept=view.concept,

@@ -89,22 +89,32 @@ def calibrate(scores: Scores, controls: Sequence[Record], kept: Sequence[str] | 
             f"{panel.value:.2f} ({panel.low:.2f} to {panel.high:.2f}). Its acceptance means nothing; take other judges."
         )
         return
-    rows = sorted(row for row in scores.values["acceptance"] if scores.items[row]["label"] is not None)
+    rows, decisions, asked = _decided(scores)
     if not rows:
         return
-    decisions = [scores.values["acceptance"][row] for row in rows]
-    asked = len(scores.values["acceptance"])
     # Labels that no judge answered for are not among the decisions; neither may such controls be here.
     answered, answered_by_type = _hits([record for record in half if _votes(record, kept)], kept)
     scores.metrics["acceptance_corrected"] = corrected(
         decisions, scores.concepts(rows), answered, specificities | answered_by_type, asked=asked, seed=seed
     )
+
+
+def power_by_people(scores: Scores, seed: int) -> None:
+    """Estimate people's acceptance of all labels from the judges', where people rated a part of them."""
+    rows, decisions, asked = _decided(scores)
     people = scores.values.get("acceptance_people", {})
     both = {place: people[row] for place, row in enumerate(rows) if row in people}
     if both:
         scores.metrics["acceptance_ppi"] = prediction_powered(
             decisions, both, scores.concepts(rows), asked=asked, seed=seed
         )
+
+
+def _decided(scores: Scores) -> tuple[list[int], list[float], int]:
+    """Give the labels that the judges decided on, their decisions, and how many items were asked."""
+    accepted = scores.values["acceptance"]
+    rows = sorted(row for row in accepted if scores.items[row]["label"] is not None)
+    return rows, [accepted[row] for row in rows], len(accepted)
 
 
 def selected_judges(controls: Sequence[Record]) -> list[str] | None:

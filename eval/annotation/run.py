@@ -20,7 +20,7 @@ from conceptbench.builders.annotate import Annotator, annotate, open_annotator, 
 from conceptbench.eval.annotation.controls import CONTROLS, plant
 from conceptbench.eval.annotation.items import Item, gold_items, store_items
 from conceptbench.eval.annotation.judges import check_judges, judge, load_rubric
-from conceptbench.eval.annotation.panels import PEOPLE
+from conceptbench.eval.annotation.panels import PEOPLE, selected_judges
 from conceptbench.eval.annotation.records import Record, item_record, read_records, records_table
 from conceptbench.eval.annotation.scores import Scores, gold_of
 from conceptbench.eval.annotation.scoring import score
@@ -118,6 +118,9 @@ def evaluate_annotation(
     folder = _folder(out)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
+    # Read before anybody is asked, so that a wrong file costs nothing.
+    labels = _labels_against(against)
+    rated = read_ratings(Path(ratings)) if ratings is not None else []
     with ExitStack() as held:
         clients = _Clients(
             held.enter_context(Journal(folder / "journal.sqlite")),
@@ -132,13 +135,15 @@ def evaluate_annotation(
             records += _named(condition, namer, progress)
         # A copy: a model that judges too goes on counting.
         usage = replace(namers[0].usage) if namers[0].usage is not None else None
-        _compare_with(records, against)
+        _compare_with(records, against, labels)
         records += _controls(split, purities, controls, seed) if judges else []
         judge_usage = _judge(records, judges, clients.opener(judge_base_url or base_url), seed, progress)
-    if ratings is not None:
-        _add_people(records, Path(ratings))
+    taken = _add_people(records, Path(ratings)) if ratings is not None else 0
     digest = write_records(folder, records_table(records))
     scores = score(records, drawing.similarity, bertscore_encoder=token_encoder, seed=seed)
+    if taken < len(rated):
+        scores.undefined["ratings"] = f"{len(rated) - taken} of {len(rated)} ratings are of other labels than these."
+    planted = [record for record in records if record["role"] == "control"]
     prompts = {name: digest for namer in namers for name, digest in namer.digests().items()}
     result = Result(
         task=TASK,
@@ -163,7 +168,10 @@ def evaluate_annotation(
                 else None
             ),
             "against": against,
-            "judges": [asdict(used) | {"system": name} for name, used in judge_usage.items()],
+            "judges": [
+                asdict(used) | {"system": name, "decides": name in (selected_judges(planted) or [])}
+                for name, used in judge_usage.items()
+            ],
             "cost_usd": usage.cost if usage is not None else None,
             "tokens": {name: sum(record[f"tokens_{name}"] for record in records) for name in ("in", "out")},
             "undefined": scores.undefined,
@@ -257,11 +265,14 @@ def _named(condition: Condition, namer: Annotator, progress: Progress) -> list[R
     ]
 
 
-def _compare_with(records: Sequence[Record], against: str | None) -> None:
+def _labels_against(against: str | None) -> dict[str, str]:
+    return {} if against in {None, GOLD} else read_labels(Path(parse_system(str(against))[1]))
+
+
+def _compare_with(records: Sequence[Record], against: str | None, labels: Mapping[str, str]) -> None:
     """Set the label that each is to be compared with."""
     if against is None:
         return
-    labels = {} if against == GOLD else read_labels(Path(parse_system(against)[1]))
     found = 0
     for record in records:
         gold = gold_of(record) if against == GOLD else None
@@ -292,7 +303,8 @@ def _judge(
     return used
 
 
-def _add_people(records: Sequence[Record], path: Path) -> None:
+def _add_people(records: Sequence[Record], path: Path) -> int:
+    """Put people's ratings of the present labels into the records, and count them."""
     items = [record for record in records if record["role"] == "item" and not record["condition"]]
     row_of = {record["item"]: record for record in items}
     ratings = read_ratings(path, {record["item"]: record["label"] for record in items})
@@ -308,6 +320,7 @@ def _add_people(records: Sequence[Record], path: Path) -> None:
                 "raw": None,
             }
         )
+    return len(ratings)
 
 
 def _default_encoder(stores: Sequence[ConceptStore]) -> str:

@@ -31,8 +31,12 @@ class Scores:
     undefined: dict[str, str] = field(default_factory=dict)
 
     def concepts(self, rows: Sequence[int]) -> list[str]:
-        """Give the concepts of some rows: what is resampled."""
-        return [self.items[row]["concept"] for row in rows]
+        """Give the concepts of some rows: what is resampled. Those of two stores are apart, whatever their ids."""
+        records = [self.items[row] for row in rows]
+        return [
+            f"{r['condition']}|{r['concept']}" if r["condition"].startswith("corpus=") else r["concept"]
+            for r in records
+        ]
 
     def summarise(self, seed: int) -> None:
         """Turn all values into metrics: their means, over all rows and by group."""

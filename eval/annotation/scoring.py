@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conceptbench.eval.annotation.labels import count_reasons, match_gold, normalise, tell_words_apart
-from conceptbench.eval.annotation.panels import JUDGES, calibrate, score_panel, selected_judges
+from conceptbench.eval.annotation.panels import JUDGES, calibrate, power_by_people, score_panel, selected_judges
 from conceptbench.eval.annotation.records import Record
 from conceptbench.eval.annotation.scores import Scores
 from conceptbench.eval.similarity import Similarity
@@ -39,4 +39,5 @@ def score(
     normalise(scores, seed)
     if JUDGES in panels:
         calibrate(scores, controls, kept, seed)
+        power_by_people(scores, seed)
     return scores

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import mannwhitneyu, pearsonr
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from transformers import AutoModel, AutoTokenizer
 
 from conceptbench.benchmark.lexicon import load_lexicon
@@ -105,6 +107,9 @@ def test_a_response_hangs_on_the_text_alone(model: WordEncoder, make: Callable[[
     np.testing.assert_allclose(together[: len(TEXTS)], alone[::-1], rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(together[-len(TEXTS) :], together[: len(TEXTS)][::-1])
     np.testing.assert_array_equal(module(["  a\tquiet \n street"]), module(["a quiet street"]))
+    np.testing.assert_array_equal(
+        module(['a "well-kept" street,isn\'t it?']), module(['a " well-kept " street , isn\'t it ?'])
+    )
     assert checked(module, []).shape == (0,)
 
 
@@ -147,15 +152,15 @@ def planted_dictionary(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_factors_are_found(seed: int) -> None:
     atoms, codes, vectors = planted_dictionary(seed)
-    # With no atom to spare, alternating minimisation may leave two planted ones merged.
+    # With no atom to spare, alternating minimisation may leave two planted ones merged; spare ones split them.
     found = fit_factors(vectors, 28, seed)
-    alike = np.abs(atoms @ found.atoms.T)
-    best = alike.argmax(axis=1)
-    assert alike.max(axis=1).min() > 0.9
-    assert len(set(best)) == 24
+    alike = found.atoms @ atoms.T
+    assert np.abs(alike).max(axis=0).min() > 0.9
+    assert len(set(np.abs(alike).argmax(axis=0))) == 24
     ours = found.codes(vectors[:200])
-    assert (ours >= 0).all()
-    assert min(pearsonr(one, other).statistic for one, other in zip(ours.T[best], codes[:200].T, strict=True)) > 0.9
+    assert ours.min() == 0
+    summed = ours @ (alike > 0.8)
+    assert min(pearsonr(one, other).statistic for one, other in zip(summed.T, codes[:200].T, strict=True)) > 0.9
 
 
 def test_factors_hang_on_the_seed_alone() -> None:
@@ -223,6 +228,16 @@ def test_a_probe_tells_words_of_its_concept_that_it_has_not_seen(
     # One word of the concept among others is enough.
     country = next(text for text, own in zip(texts[:half], inside[:half], strict=True) if own)
     assert module([f"we saw {country} there"])[0] > module(["we saw nothing there"])[0]
+
+
+def test_a_probes_logit_is_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    vectors, inside = generator.normal(5, np.linspace(0.1, 3, 6), size=(300, 6)), np.arange(300) < 40
+    vectors[inside, 2] += 1
+    vectors[:, 4] = 7
+    probe = fit_probe(vectors, inside, 0)
+    peer = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced")).fit(vectors, inside)
+    np.testing.assert_allclose(vectors @ probe.weights + probe.bias, peer.decision_function(vectors), rtol=1e-3)
 
 
 def test_a_probe_of_a_stores_concept(tmp_path: Path, words: tuple[list[str], np.ndarray], model: WordEncoder) -> None:

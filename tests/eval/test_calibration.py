@@ -78,9 +78,16 @@ def panel(
     }
 
 
-@pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize(
-    ("truth", "specificities", "widest"), [(0.3, SHARP, 0.75), (0.85, SHARP, 0.65), (0.05, BLUNT, 0.5)]
+    ("mix", "truth", "specificities", "widest"),
+    [
+        ("near", 0.3, SHARP, 0.75),
+        ("far", 0.3, SHARP, 0.75),
+        ("mixed", 0.3, SHARP, 0.75),
+        ("mixed", 0.85, SHARP, 0.65),
+        ("near", 0.05, BLUNT, 0.5),
+        ("far", 0.05, BLUNT, 0.5),
+    ],
 )
 def test_corrected_acceptance_holds_the_truth_whichever_errors_are_made(
     mix: str, truth: float, specificities: Mapping[str, float], widest: float
