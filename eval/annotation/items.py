@@ -128,8 +128,8 @@ def gold_items(
 def store_items(layers: Sequence[Layer], similarity: Similarity, *, seed: int, limit: int | None) -> list[Item]:
     """Take the concepts of a store; `limit` concepts are drawn by the seed, over all the layers.
 
-    A third of a concept's word types (case ignored), and at most 12, is held out; a concept of fewer than four types
-    keeps all of them. Strangers are words of the nearest concepts of its layer, by the mean vector of their words.
+    A third of a concept's words, and at most 12, are held out, each in all its spellings; a concept of fewer than four
+    words keeps all of them. Strangers are words of the nearest concepts of its layer, by the mean vector of its words.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def _hold_out(view: ConceptView, strangers: Sequence[str], contexts: int, seed: 
     folded = list(dict.fromkeys(word.casefold() for word, _ in view.words))
     chosen = set(sample(folded, min(len(folded) // 3, _TESTED), generator)) if len(folded) >= _FEWEST_WORDS else set()
     hidden = {word for word, _ in view.words if word.casefold() in chosen}
-    held_out = [word for word, _ in view.words if word in hidden][:_TESTED]
+    held_out = [word for word, _ in view.words if word in hidden]
     return Item(
         item=view.concept,
         concept=view.concept,

@@ -129,7 +129,7 @@ def read_strings(reply: Reply, count: int) -> list[str]:
     for line in lines:
         phrase = _BULLET.sub("", line).strip().strip(_QUOTES + " ").rstrip(",")
         fits = 0 < len(phrase) <= LONGEST_STRING and phrase.isprintable() and re.search(r"\w", phrase)
-        if fits and not _CODE.search(phrase) and not _REFUSAL.search(phrase):
+        if fits and not _CODE.search(line) and not _REFUSAL.search(phrase):
             found.setdefault(phrase.casefold(), phrase)
     return list(found.values())[:count]
 

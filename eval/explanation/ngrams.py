@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from conceptbench.benchmark.modules import NoisyModule, TextModule, checked
+from conceptbench.benchmark.modules import NoisyModule, TextModule, checked, is_constant
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.files import whole
 from conceptbench.runtime.progress import Progress, Silent
@@ -55,8 +55,8 @@ class Responses:
 
     @property
     def spread(self) -> float:
-        """The standard deviation over the n-grams: the unit of scores."""
-        return float(self.values.std())
+        """The standard deviation over the n-grams: the unit of scores; 0 where all responses are the same."""
+        return 0.0 if is_constant(self.values) else float(self.values.std())
 
     def strongest(self, count: int, allowed: Container[str] | None = None) -> list[str]:
         """Give the allowed n-grams with the highest responses, best first; of equal ones the earlier."""

@@ -274,9 +274,9 @@ class _Run:
                     rows.append(self._row(module, setting, repeat, helper, responses[module.id], top))
         explained = explainer.explain(subjects, self.progress)
         for row, candidates in zip(rows, explained, strict=True):
-            row["candidates"] = [{**asdict(strings), "score": said} for strings, said in candidates]
-            if not candidates and row["reason"] is None:
-                row["reason"] = "no answer"
+            if row["reason"] is None:
+                row["candidates"] = [{**asdict(strings), "score": said} for strings, said in candidates]
+                row["reason"] = None if candidates else "no answer"
         self._identify(rows, responses, keeps_order=explainer.keeps_order)
         return rows
 

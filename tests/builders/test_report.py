@@ -1,6 +1,5 @@
 """The report page, opened in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.build import build
 from conceptbench.builders.report import write_report
 
-CHROMIUM = shutil.which("chromium")
 WIDTHS = {"desk": 1280, "phone": 390}
 
 
@@ -32,21 +30,6 @@ def report(store: ConceptStore) -> Path:
     path = store.path.parent / "report.html"
     write_report(store, path)
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, headless."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as session:
-        chromium = session.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

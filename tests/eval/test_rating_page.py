@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +15,11 @@ import pytest
 
 from conceptbench.eval.rating.ratings import Rating, read_ratings
 
-CHROMIUM = shutil.which("chromium")
 ITEMS = 5
 EVIL = "<script>alert(1)</script>"
 SHOWN = ".rate[data-token]"
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
     pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="Gradio is not installed"),
 ]
 
@@ -61,19 +58,6 @@ class Server:
     def ratings(self, rater: str) -> dict[str, Rating]:
         file = self.folder / "ratings" / f"{rater}.csv"
         return {rating.label: rating for rating in read_ratings(file)}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, headless."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as session:
-        chromium = session.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

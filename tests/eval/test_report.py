@@ -4,7 +4,7 @@ import html.parser
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from conceptbench.eval.report import axis, draw, judge_sentence, report
 from conceptbench.eval.result import Metric, read_result, write_records, write_result
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
-CHROMIUM = shutil.which("chromium")
 WIDTHS = {"desk": 1200, "phone": 390}
 HOSTILE = "<script>alert(1)</script><img src=http://a.example/x> | **bold** [x](http://a.example)"
 
@@ -354,21 +353,6 @@ def test_bars_lie_where_the_numbers_are() -> None:
 
 
 # The page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, headless."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as session:
-        chromium = session.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
