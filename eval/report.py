@@ -368,8 +368,9 @@ def _headlines(systems: Sequence[System]) -> Block:
 
 def _breakdowns(systems: Sequence[System], main: str | None) -> Iterable[Block]:
     keys = [key for key in _keys(systems) if key[2] and not key[1] and not key[0].startswith("judge_")]
-    for sort in dict.fromkeys(_sort(group) for _, _, group in keys):
-        own = [key for key in keys if _sort(key[2]) == sort]
+    known = systems[0].run.task.groups
+    for sort in dict.fromkeys(_sort(group, known) for _, _, group in keys):
+        own = [key for key in keys if _sort(key[2], known) == sort]
         groups = _natural({group for _, _, group in own})
         # One group alone is all that there is.
         if len(groups) < 2:
@@ -559,8 +560,10 @@ def _in_order(systems: Sequence[System], names: Iterable[str]) -> list[str]:
     return [name for name in known if name in names] + sorted(set(names) - set(known))
 
 
-def _sort(group: str) -> str:
+def _sort(group: str, known: Mapping[str, str]) -> str:
     """Tell what a group is one of."""
+    if group in known:
+        return known[group]
     if "=" in group:
         return group.partition("=")[0]
     return "layer" if re.fullmatch(r"(.+-)?L\d+", group) else "kind"

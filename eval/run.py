@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from conceptbench.benchmark.modules import FAMILIES
+from conceptbench.benchmark.modules.files import FILE_FAMILY
 from conceptbench.eval.annotation import examples as annotation_examples
 from conceptbench.eval.annotation import run as annotation
 from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
@@ -25,7 +27,8 @@ class Task:
 
     `run` evaluates a system; the others read a run's folder and need no LLM: `recompute` gives its metrics again,
     `item_scores` the values of single items, `examples` some of them, good and bad. `metrics` says what each metric
-    means, in the order to show them; systems are ranked by the first of `main` that a result has.
+    means, in the order to show them; systems are ranked by the first of `main` that a result has. `groups` says of a
+    breakdown's groups what they are, where their names do not tell.
     """
 
     version: str
@@ -36,6 +39,7 @@ class Task:
     recompute: Callable[[Path, Result, Progress | None], Mapping[str, Metric]]
     item_scores: Callable[[Path, Result, Progress | None], ItemScores]
     examples: Callable[[Path, Result], Sequence[Example]]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 TASKS: Final[dict[str, Task]] = {
@@ -58,6 +62,7 @@ TASKS: Final[dict[str, Task]] = {
         recompute=explanation.recompute,
         item_scores=explanation.item_scores,
         examples=explanation_examples.examples,
+        groups=dict.fromkeys(explanation.SETTINGS, "setting") | dict.fromkeys([*FAMILIES, FILE_FAMILY], "family"),
     ),
 }
 
