@@ -25,6 +25,7 @@ from conceptbench.runtime.text_encoder import TextEncoder
 
 DATA = Path(os.environ.get("CONCEPTBENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CONSIDERED = 50
+INSTALL = "python -m pip install --no-deps imodelsx imodels mlxtend dict_hash seaborn"
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
     print(f"ConceptBench: {len(ngrams):,} n-grams in {seconds:.1f} s ({len(ngrams) / seconds:,.0f} a second)")
     theirs = imodelsx_ngrams(texts, module)
     if theirs is None:
-        print("imodelsx is not installed: python -m pip install --no-deps imodelsx imodels mlxtend dict_hash seaborn", file=sys.stderr)
+        print(f"imodelsx is not installed: {INSTALL}", file=sys.stderr)
         return
     found, count, other = theirs
     print(f"imodelsx: {count:,} n-grams in {other:.1f} s ({count / other:,.0f} a second)")
