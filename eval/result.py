@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.files import sha256, whole, write_json
+from conceptbench.runtime.files import sha256, whole, write_json, writing_failed
 
 RESULT_SCHEMA: Final = "conceptbench.result/1"
 RESULT_FILE: Final = "result.json"
@@ -86,6 +86,41 @@ def write_records(folder: Path, records: pa.Table) -> str:
     with whole(path) as temporary:
         pq.write_table(records, temporary, compression="zstd")
     return sha256(path)
+
+
+def read_rows(folder: Path, schema: pa.Schema, task: str) -> list[dict[str, Any]]:
+    """Read the records of a run's folder as rows.
+
+    Raises
+    ------
+    InputError
+        if they cannot be read, or have other columns than those of the task.
+    """
+    path = folder / RECORDS_FILE
+    try:
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if table.schema.names != schema.names:
+        raise InputError(f"{path}: the columns are not those of the {task} task of this version")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def open_folder(out: str | Path) -> Path:
+    """Make a run's folder, if it is not there.
+
+    Raises
+    ------
+    ConceptBenchError
+        if it cannot be made.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise writing_failed(folder, error) from error
+    return folder
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
+from conceptbench.benchmark.modules.responses import tokens_of
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
@@ -28,7 +29,6 @@ _BATCH = 64
 _CODE_STEPS = 10_000
 _OTHERS_A_TOKEN = 10
 _NO_WORD = "."
-_TOKEN = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 
 
 class LayerEncoder:
@@ -68,7 +68,7 @@ class LayerEncoder:
         -------
         float array of shape (len(texts), readings).
         """
-        spaced = [" ".join(_TOKEN.findall(text)) for text in texts]
+        spaced = [" ".join(tokens_of(text)) for text in texts]
         # The full stop stands in for texts without a word, and gives the shape where there is no text.
         distinct = list(dict.fromkeys([_NO_WORD, *spaced]))
         words = self._model.read(distinct)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
+_TOKEN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
 
 
 class TextModule(Protocol):
@@ -174,6 +175,11 @@ def normals_of(texts: Sequence[str], key: bytes) -> np.ndarray:
     quantiles = ((np.frombuffer(drawn, dtype="<u8") >> 12) + 0.5) / 2**52
     normals: np.ndarray = ndtri(quantiles)
     return normals
+
+
+def tokens_of(text: str) -> list[str]:
+    """Split a text into its words and single punctuation marks."""
+    return _TOKEN.findall(text)
 
 
 def words_of(text: str) -> list[str]:

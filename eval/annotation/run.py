@@ -26,10 +26,17 @@ from conceptbench.eval.annotation.scores import Scores, gold_of
 from conceptbench.eval.annotation.scoring import score
 from conceptbench.eval.annotation.studies import Condition, conditions
 from conceptbench.eval.rating.ratings import read_ratings
-from conceptbench.eval.result import ItemScores, Metric, Result, package_version, write_records, write_result
+from conceptbench.eval.result import (
+    ItemScores,
+    Metric,
+    Result,
+    open_folder,
+    package_version,
+    write_records,
+    write_result,
+)
 from conceptbench.eval.similarity import Similarity
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.files import writing_failed
 from conceptbench.runtime.journal import Journal
 from conceptbench.runtime.llm import LLM, Usage, open_llm, parse_system
 from conceptbench.runtime.models import MINILM, SMOLLM2
@@ -115,7 +122,10 @@ def evaluate_annotation(
     asked = load_prompt(prompt).vary(unit=unit, contexts=contexts)
     drawing = _Drawing(Similarity(chosen_encoder, progress), split, purities, seed, limit)
     token_encoder = TextEncoder(bertscore) if bertscore is not None else None
-    folder = _folder(out)
+    if token_encoder is not None:
+        # A decoder is refused here, before anybody is asked.
+        token_encoder.token_vectors([])
+    folder = open_folder(out)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
     # Read before anybody is asked, so that a wrong file costs nothing.
@@ -347,12 +357,3 @@ def _items_digest(records: Sequence[Record]) -> str:
     columns = ("condition", "item", "words", "counts", "held_out", "strangers")
     asked = [[record[name] for name in columns] for record in records if record["role"] == "item"]
     return hashlib.sha256(json.dumps(asked, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _folder(out: str | Path) -> Path:
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise writing_failed(folder, error) from error
-    return folder

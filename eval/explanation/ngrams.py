@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from conceptbench.benchmark.modules import NoisyModule, TextModule, checked, is_constant
+from conceptbench.benchmark.modules.responses import tokens_of
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.files import whole
 from conceptbench.runtime.progress import Progress, Silent
 
 LONGEST: Final = 3
 
-_TOKEN = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 _CHUNK = 8192
 _FIXED = ("the colour of a river", "7 trains", "Why not?", "unhappily")
 
@@ -31,7 +30,7 @@ def ngrams_of(texts: Iterable[str], longest: int = LONGEST) -> list[str]:
     """
     found: dict[str, None] = {}
     for text in texts:
-        tokens = _TOKEN.findall(text)
+        tokens = tokens_of(text)
         for start in range(len(tokens)):
             for length in range(1, min(longest, len(tokens) - start) + 1):
                 found[" ".join(tokens[start : start + length])] = None

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from conceptbench.benchmark.modules import Answer, Part
-from conceptbench.eval.result import RECORDS_FILE
-from conceptbench.runtime.errors import InputError
+from conceptbench.eval.result import read_rows
 
 Record = dict[str, Any]
 
@@ -103,19 +101,5 @@ def records_table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Read the records of a run's folder.
-
-    Raises
-    ------
-    InputError
-        if they cannot be read, or are not those of this task.
-    """
-    path = folder / RECORDS_FILE
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if table.schema.names != RECORDS.names:
-        raise InputError(f"{path}: the columns are not those of the explanation task of this version")
-    rows: list[Record] = table.to_pylist()
-    return rows
+    """Read the records of a run's folder; see `result.read_rows`."""
+    return read_rows(folder, RECORDS, "explanation")

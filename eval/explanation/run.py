@@ -34,14 +34,22 @@ from conceptbench.eval.explanation.records import (
 )
 from conceptbench.eval.explanation.sasc import CONSIDERED, Subject
 from conceptbench.eval.explanation.scoring import Scores, score
-from conceptbench.eval.result import ItemScores, Metric, Result, package_version, write_records, write_result
+from conceptbench.eval.result import (
+    ItemScores,
+    Metric,
+    Result,
+    open_folder,
+    package_version,
+    write_records,
+    write_result,
+)
 from conceptbench.eval.similarity import Similarity
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.files import sha256, writing_failed
+from conceptbench.runtime.files import sha256
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import open_llm, public_name
-from conceptbench.runtime.models import MINILM
+from conceptbench.runtime.llm import open_llm, parse_system, public_name
+from conceptbench.runtime.models import MINILM, model_config
 from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.text_encoder import TextEncoder
 
@@ -118,7 +126,7 @@ def evaluate_explanation(
     for name, value in (("--limit", limit), ("--repeats", repeats), ("--max-ngrams", max_ngrams), ("--count", count)):
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: give 1 or more")
-    folder = _folder(out)
+    folder = open_folder(out)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
     provenance: dict[str, Any] = {}
@@ -134,6 +142,9 @@ def evaluate_explanation(
         chosen = every[:limit]
         if helper is None and explainer == "sasc":
             raise InputError("--helper: name the LLM that summarises, such as local:smollm2 or openai:MODEL")
+        if helper is not None and parse_system(helper)[0] == "local":
+            # Missing weights should show before every n-gram is embedded.
+            model_config(parse_system(helper)[1])
         with Journal(folder / "journal.sqlite") as journal:
             client = None
             if helper is not None:
@@ -384,12 +395,3 @@ def _digest(rows: Sequence[Record]) -> str:
     """Digest what was to be explained, so that runs on the same modules can be told."""
     asked = [[row[name] for name in ("run", "answer", "ngrams", "spread")] for row in rows]
     return hashlib.sha256(json.dumps(asked, separators=(",", ":")).encode()).hexdigest()
-
-
-def _folder(out: str | Path) -> Path:
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise writing_failed(folder, error) from error
-    return folder
