@@ -155,6 +155,7 @@ def test_a_small_model_beats_the_baseline_on_meaning(tmp_path: Path, smollm2_fol
         ({"split": "train"}, "--split train"),
         ({"annotator": "oracle"}, "no such annotator"),
         ({"purities": [0.1]}, "purities"),
+        ({"bertscore": "smollm2", "limit": 1}, "decoder"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], message: str) -> None:

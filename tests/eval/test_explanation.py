@@ -274,6 +274,12 @@ def test_wrong_options_are_named(explainers: Path, options: dict[str, object], m
         evaluate_explanation(**{"out": explainers / "x", "families": ["lexical"], "count": 2} | options)  # type: ignore[arg-type]
 
 
+def test_a_missing_helper_shows_before_any_response_is_computed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing-here"):
+        evaluate_explanation(out=tmp_path, families=["lexical"], count=1, helper="local:nothing-here")
+    assert not (tmp_path / "responses").exists()
+
+
 def test_an_explainer_that_gives_no_texts_is_told(explainers: Path) -> None:
     with pytest.raises(ConceptBenchError, match="must give texts"):
         evaluate_explanation(
