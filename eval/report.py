@@ -448,20 +448,20 @@ def _judges(systems: Sequence[System]) -> Iterable[Block]:
         for name, _, group in keys
     ]
     notes = [f"{system.name}: {judge_sentence(system.metrics)}" for system in inside]
-    yield Block("What the judges are worth", notes, table=_table("on planted labels", rows, inside))
+    yield Block("What the judges are worth", notes, table=_table("on planted controls", rows, inside))
 
 
 def judge_sentence(metrics: Mapping[Key, Metric]) -> str:
-    """Say what a run's panel of judges is worth, by the planted labels."""
+    """Say what a run's panel of judges is worth, by the planted controls."""
     right, wrong, youden = (metrics[name, "", ""] for name in _PANEL)
     rates = (
-        f"the panel accepts {_percent(right)} of right planted labels and rejects {_percent(wrong)} of wrong ones; "
+        f"the panel accepts {_percent(right)} of right planted controls and rejects {_percent(wrong)} of wrong ones; "
         f"Youden's J is {_interval(youden)}."
     )
     if youden.value <= 0:
-        return f"{rates} That is no better than chance: this panel is useless, and its acceptance says nothing."
+        return f"{rates} That is no better than chance: this panel is useless, and what it accepts says nothing."
     if youden.low <= 0:
-        return f"{rates} That may be chance: nothing can be built on this panel's acceptance."
+        return f"{rates} That may be chance: nothing can be built on what this panel accepts."
     errors = {group: metric.value for (name, _, group), metric in metrics.items() if name == _PANEL[1] and group}
     worst = f"; the errors it rejects least are those of type {min(errors, key=errors.__getitem__)}" if errors else ""
     return f"{rates} That is better than chance{worst}."

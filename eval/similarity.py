@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Progress
 from conceptbench.runtime.text_encoder import TextEncoder
 
@@ -67,6 +68,34 @@ class Similarity:
         """Give the mean centred vector of each list of words: shape (len(lists), width), rows of unit length."""
         self.learn([word for words in lists for word in words])
         return _unit(np.stack([self.centred(list(words)).mean(axis=0) for words in lists]))
+
+
+def open_token_encoder(model: str) -> TextEncoder:
+    """Open the encoder of BERTScore.
+
+    Raises
+    ------
+    InputError
+        if it cannot be read, or is a decoder.
+    """
+    encoder = TextEncoder(model)
+    # A decoder is refused here, before anybody is asked.
+    encoder.token_vectors([])
+    return encoder
+
+
+def check_weights(encoder: Similarity | TextEncoder, digest: str) -> None:
+    """Refuse an encoder that is not the one of a run.
+
+    Raises
+    ------
+    InputError
+        if its digest is not the run's.
+    """
+    if encoder.digest != digest:
+        raise InputError(
+            f"the encoder {encoder.name} has other weights here ({encoder.digest}) than in the run ({digest})"
+        )
 
 
 def bertscore(encoder: TextEncoder, texts: Sequence[str], references: Sequence[str]) -> np.ndarray:

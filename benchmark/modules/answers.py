@@ -92,5 +92,10 @@ def judge_explanation(text: str, answer: Answer, others: Iterable[Answer]) -> bo
     return len({part.accept for part in taking if not _related(part, answer)}) <= MOST_STRAY
 
 
+def apart(one: Answer, other: Answer) -> bool:
+    """Tell whether two answers share no part: none of either is kin to the other's, or found in its wordings."""
+    return not any(_related(part, other) for part in one.parts) and not any(_related(part, one) for part in other.parts)
+
+
 def _related(part: Part, answer: Answer) -> bool:
     return any(part.concept in own.kin for own in answer.parts) or any(map(part.accepts, answer.wordings))

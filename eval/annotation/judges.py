@@ -10,19 +10,28 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from conceptbench.benchmark.prompts import LONGEST_CONTEXT, LONGEST_WORD
 from conceptbench.eval.agreement import SCALE
 from conceptbench.eval.annotation.records import Record
+from conceptbench.eval.judging import (
+    ANSWER_TOKENS,
+    LEAD,
+    LETTERS,
+    LONGEST_RAW,
+    addresses_rater,
+    ask,
+    fill,
+    quoted,
+    read_choice,
+    reply_text,
+)
 from conceptbench.runtime.draws import generator_of
-from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.llm import LLM, Message, Reply, Request, Usage, parse_system, public_name
-from conceptbench.runtime.models import model_folder
+from conceptbench.runtime.llm import LLM, Message, Request, Usage, public_name
 from conceptbench.runtime.progress import Progress
 
 TESTED_WORDS = 5
@@ -30,27 +39,7 @@ TESTED_WORDS = 5
 
 _SHOWN_WORDS = 30
 _SHOWN_CONTEXTS = 3
-_LETTERS = "ABC"
-_LEAD = r"\W*(?:(?:the\s+)?(?:best\s+|correct\s+)?(?:answer|option|choice)(?:\s+is)?\W*)?"
-_ANSWER_TOKENS = 16
-_RAW = 200
-_CHOICE = re.compile(
-    # A word right after the letter makes it an article: "A good label would be ...".
-    _LEAD + r"([ABC])\b(?![^\S\n]*(?!because\b|since\b|is\b)[\w/])(?!\W*[ABC]\b)",
-    re.IGNORECASE,
-)
-_PREFERENCE = re.compile(_LEAD + r"(?:label\s*)?(1|2|both|neither)\b(?!\W*(?:(?:or|and)\W+)?[12]\b)", re.IGNORECASE)
-_ADDRESSES_RATER = re.compile(
-    r"\b(ignore|disregard|forget)\b.*\b(instructions?|previous|above|rules?|rubric)\b|"
-    r"\b(accept|approve|rate|grade|mark|score|judge|choose|pick|prefer|select)\b.*\b(this|my|the) "
-    r"(label|answer|option)\b|"
-    r"\b(accept|approve|rate|grade|mark|score|judge|answer)\b.*\b(precise|acceptable|correct|[abc]\))|"
-    r"\b(answer|choose|pick|select|respond|reply|option)(\W+(with|option|letter|only|just))*\W+[abc]\W*$|"
-    r"\b(this|it) (is|fits)\b.*\b(precise|acceptable|correct)\b|"
-    r"\b(dear|note to( the)?) (judge|rater|reviewer|grader)s?\b|"
-    r"(^|[.;!?])\W*(system|assistant|user)\s*:|\byou (must|should|are (a|an|the|now))\b|\blabel:? is\b",
-    re.IGNORECASE,
-)
+_PREFERENCE = re.compile(LEAD + r"(?:label\s*)?(1|2|both|neither)\b(?!\W*(?:(?:or|and)\W+)?[12]\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -78,42 +67,6 @@ def load_rubric() -> Rubric:
     )
 
 
-def addresses_rater(label: str) -> bool:
-    """Tell whether a label speaks to whoever rates it instead of naming words ("accept this label").
-
-    Such a label is graded unacceptable and shown to no judge.
-    """
-    return _ADDRESSES_RATER.search(label) is not None
-
-
-def check_judges(judges: Sequence[str], annotator: str, *, allow_self_judging: bool = False) -> None:
-    """Refuse a panel in which a model would judge its own labels, or sit twice.
-
-    Models are told apart by the last part of their name, so the same model behind two servers is one.
-
-    Raises
-    ------
-    InputError
-        if that is so, or a judge is not a language model.
-    """
-    names: dict[str, str] = {}
-    for judge in judges:
-        if parse_system(judge)[0] not in {"openai", "local"}:
-            raise InputError(f"--judges {judge}: a judge is a language model: openai:<model> or local:<model>")
-        name = _identity(judge)
-        if name in names:
-            raise InputError(
-                f"--judges {names[name]},{judge}: these are one model, and two runs of one model are not two raters"
-            )
-        names[name] = judge
-    kind = annotator.partition(":")[0]
-    if kind in {"openai", "local"} and _identity(annotator) in names and not allow_self_judging:
-        raise InputError(
-            f"--judges {names[_identity(annotator)]}: a model does not judge its own labels; name another judge, or "
-            "allow it with --allow-self-judging"
-        )
-
-
 def judge(
     records: Sequence[Record], system: str, client: LLM, *, seed: int, progress: Progress
 ) -> tuple[str, dict[int, dict[str, Any]], Usage]:
@@ -136,14 +89,13 @@ def judge(
             questions += _questions(row, record, name, seed)
             if record["other"] is not None and record["other"].casefold() == record["label"].casefold():
                 ratings[row]["preference"] = "both"
-    before = replace(client.usage)
-    with progress.stage(f"Judging with {name}", len(questions)) as advance:
-        replies = client.complete([question.request for question in questions], _ticking(advance))
+    requests = [question.request for question in questions]
+    replies, used = ask(client, requests, f"Judging with {name}", progress)
     for question, reply in zip(questions, replies, strict=True):
-        ratings[question.row][question.field] = question.read(_text(reply))
+        ratings[question.row][question.field] = question.read(reply_text(reply))
         if question.field == "grade":
-            ratings[question.row]["raw"] = (reply.text or reply.detail or "")[:_RAW]
-    return name, ratings, client.usage.since(before)
+            ratings[question.row]["raw"] = (reply.text or reply.detail or "")[:LONGEST_RAW]
+    return name, ratings, used
 
 
 @dataclass(frozen=True)
@@ -164,13 +116,13 @@ def _questions(row: int, record: Record, judge_name: str, seed: int) -> list[_Qu
     if record["other"] is not None and record["other"].casefold() != label.casefold():
         swapped = bool(generator_of("prefer", *key).integers(2))
         pair = (record["other"], label) if swapped else (label, record["other"])
-        turns = (_user(words, contexts, _fill(load_rubric().prefer, one=_quoted(pair[0]), two=_quoted(pair[1]))),)
+        turns = (_user(words, contexts, fill(load_rubric().prefer, one=quoted(pair[0]), two=quoted(pair[1]))),)
         questions.append(_Question(row, "preference", _request(turns), lambda t: read_preference(t, swapped)))
     tested = shown_for_belonging(record)
     if record["role"] == "item" and tested is not None:
         mixed = [tested[i] for i in generator_of("belongs", *key).permutation(len(tested))]
         listed = "\n".join(f"{number}. {word[:LONGEST_WORD]}" for number, word in enumerate(mixed, 1))
-        turns = (Message("user", _fill(load_rubric().belongs, label=_quoted(label), words=listed)),)
+        turns = (Message("user", fill(load_rubric().belongs, label=quoted(label), words=listed)),)
         questions.append(_Question(row, "chosen", _request(turns), lambda t: read_chosen(t, mixed)))
     return questions
 
@@ -183,8 +135,7 @@ def shown_for_belonging(record: Mapping[str, Any]) -> list[str] | None:
 
 def read_grade(text: str, order: Sequence[str]) -> str | None:
     """Read a choice of A, B, C, listed in this order; None where there is none."""
-    match = _CHOICE.match(text.strip())
-    return order[_LETTERS.index(match[1].upper())] if match else None
+    return read_choice(text, order)
 
 
 def read_preference(text: str, swapped: bool) -> str | None:
@@ -215,13 +166,13 @@ def _grade_turns(
         first = SCALE.index(example["grade"]) - number
         own = [SCALE[(first + i) % len(SCALE)] for i in range(len(SCALE))]
         turns.append(_user(example["words"], (), _options(rubric, example["label"], own)))
-        turns.append(Message("assistant", _LETTERS[own.index(example["grade"])]))
+        turns.append(Message("assistant", LETTERS[own.index(example["grade"])]))
     return (*turns, _user(words, contexts, _options(rubric, label, order)))
 
 
 def _options(rubric: Rubric, label: str, order: Sequence[str]) -> str:
-    listed = "\n".join(f"{letter}) {rubric.options[grade]}" for letter, grade in zip(_LETTERS, order, strict=True))
-    return _fill(rubric.grade, label=_quoted(label), options=listed)
+    listed = "\n".join(f"{letter}) {rubric.options[grade]}" for letter, grade in zip(LETTERS, order, strict=True))
+    return fill(rubric.grade, label=quoted(label), options=listed)
 
 
 def _user(words: Sequence[str], contexts: Sequence[str], question: str) -> Message:
@@ -231,31 +182,9 @@ def _user(words: Sequence[str], contexts: Sequence[str], question: str) -> Messa
     return Message("user", shown + question)
 
 
-def _fill(template: str, **fields: str) -> str:
-    """Put texts into a template; in one pass, since a text may hold another field's mark."""
-    return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], template)
-
-
-def _quoted(label: str) -> str:
-    return '"' + label.replace('"', "'") + '"'
-
-
-def _ticking(advance: Callable[[int], None]) -> Callable[[int, Reply], None]:
-    return lambda _index, _reply: advance(1)
-
-
 def _request(turns: Sequence[Message]) -> Request:
-    return Request((Message("system", load_rubric().system), *turns), max_tokens=_ANSWER_TOKENS)
-
-
-def _text(reply: Reply) -> str:
-    return (reply.text or "") if reply.reason in {None, "cut"} else ""
+    return Request((Message("system", load_rubric().system), *turns), max_tokens=ANSWER_TOKENS)
 
 
 def _rating(rater: str) -> dict[str, Any]:
     return {"rater": rater, "panel": "judges", "grade": None, "preference": None, "chosen": None, "raw": None}
-
-
-def _identity(system: str) -> str:
-    kind, name = parse_system(system)
-    return Path(model_folder(name) if kind == "local" else name).name.casefold()

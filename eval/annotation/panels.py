@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from conceptbench.eval.agreement import SCALE, agreement
-from conceptbench.eval.annotation.calibration import Share, corrected, prediction_powered, youden
 from conceptbench.eval.annotation.controls import ERRORS, RIGHT
 from conceptbench.eval.annotation.judges import shown_for_belonging
 from conceptbench.eval.annotation.records import Record
 from conceptbench.eval.annotation.scores import Scores
+from conceptbench.eval.calibration import Share, corrected, prediction_powered, worth, youden
 
 JUDGES: Final = "judges"
 PEOPLE: Final = "people"
@@ -72,14 +72,9 @@ def calibrate(scores: Scores, controls: Sequence[Record], kept: Sequence[str] | 
     if not sensitivity.n or not specificities or kept is None:
         scores.undefined["acceptance_corrected"] = "The judges were not calibrated: there are no controls."
         return
-    specificity = sum(specificities.values(), Share(0, 0))
-    panel = youden(sensitivity, specificity)
-    scores.metrics |= {
-        "judge_sensitivity": sensitivity.metric,
-        "judge_specificity": specificity.metric,
-        **{f"judge_specificity/{control}": share.metric for control, share in specificities.items()},
-        "judge_youden": panel,
-    }
+    scores.metrics |= worth(sensitivity, sum(specificities.values(), Share(0, 0)))
+    scores.metrics |= {f"judge_specificity/{control}": share.metric for control, share in specificities.items()}
+    panel = scores.metrics["judge_youden"]
     for judge in sorted({rating["rater"] for record in half for rating in record["ratings"]}):
         own_sensitivity, own_specificities = _hits(half, [judge])
         scores.metrics[f"judge_youden/{judge}"] = youden(own_sensitivity, sum(own_specificities.values(), Share(0, 0)))

@@ -19,12 +19,13 @@ from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.annotate import Annotator, annotate, open_annotator, read_labels
 from conceptbench.eval.annotation.controls import CONTROLS, plant
 from conceptbench.eval.annotation.items import Item, gold_items, store_items
-from conceptbench.eval.annotation.judges import check_judges, judge, load_rubric
+from conceptbench.eval.annotation.judges import judge, load_rubric
 from conceptbench.eval.annotation.panels import PEOPLE, selected_judges
 from conceptbench.eval.annotation.records import Record, item_record, read_records, records_table
 from conceptbench.eval.annotation.scores import Scores, gold_of
 from conceptbench.eval.annotation.scoring import score
 from conceptbench.eval.annotation.studies import Condition, conditions
+from conceptbench.eval.judging import check_judges
 from conceptbench.eval.rating.ratings import read_ratings
 from conceptbench.eval.result import (
     ItemScores,
@@ -35,13 +36,12 @@ from conceptbench.eval.result import (
     write_records,
     write_result,
 )
-from conceptbench.eval.similarity import Similarity
+from conceptbench.eval.similarity import Similarity, check_weights, open_token_encoder
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.journal import Journal
 from conceptbench.runtime.llm import LLM, Usage, open_llm, parse_system
 from conceptbench.runtime.models import MINILM, SMOLLM2
 from conceptbench.runtime.progress import Progress, Silent
-from conceptbench.runtime.text_encoder import TextEncoder
 
 TASK: Final = "annotation"
 TASK_VERSION: Final = "1.0"
@@ -121,10 +121,7 @@ def evaluate_annotation(
     chosen_encoder = encoder or _default_encoder(stores)
     asked = load_prompt(prompt).vary(unit=unit, contexts=contexts)
     drawing = _Drawing(Similarity(chosen_encoder, progress), split, purities, seed, limit)
-    token_encoder = TextEncoder(bertscore) if bertscore is not None else None
-    if token_encoder is not None:
-        # A decoder is refused here, before anybody is asked.
-        token_encoder.token_vectors([])
+    token_encoder = open_token_encoder(bertscore) if bertscore is not None else None
     folder = open_folder(out)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
@@ -202,11 +199,11 @@ def rescore(folder: Path, result: Result, progress: Progress | None = None) -> S
     """
     provenance = result.provenance
     similarity = Similarity(provenance["encoder"]["model"], progress)
-    _same_weights(similarity.name, similarity.digest, provenance["encoder"]["digest"])
+    check_weights(similarity, provenance["encoder"]["digest"])
     token_encoder = None
     if provenance["bertscore"] is not None:
-        token_encoder = TextEncoder(provenance["bertscore"]["model"])
-        _same_weights(token_encoder.name, token_encoder.digest, provenance["bertscore"]["digest"])
+        token_encoder = open_token_encoder(provenance["bertscore"]["model"])
+        check_weights(token_encoder, provenance["bertscore"]["digest"])
     return score(read_records(folder), similarity, bertscore_encoder=token_encoder, seed=provenance["seed"])
 
 
@@ -336,11 +333,6 @@ def _add_people(records: Sequence[Record], path: Path) -> int:
 def _default_encoder(stores: Sequence[ConceptStore]) -> str:
     """Name an encoder other than the one that was clustered."""
     return SMOLLM2 if any(model == MINILM for store in stores for model in store.models) else MINILM
-
-
-def _same_weights(name: str, here: str, there: str) -> None:
-    if here != there:
-        raise InputError(f"the encoder {name} has other weights here ({here}) than in the run ({there})")
 
 
 def _dataset(stores: Sequence[ConceptStore], split: str, purities: Sequence[float]) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from conceptbench.eval.judging import fill, reply_text
 from conceptbench.runtime.llm import Message, Reply, Request
 
 LONGEST_EXPLANATION: Final = 200
@@ -75,10 +76,10 @@ def summary_request(phrases: Sequence[str]) -> Request:
     turns = [Message("system", prompts.system)]
     for example in prompts.summaries:
         turns += [
-            Message("user", _fill(prompts.summary, phrases=_listed(example["phrases"]))),
+            Message("user", fill(prompts.summary, phrases=_listed(example["phrases"]))),
             Message("assistant", example["answer"]),
         ]
-    turns.append(Message("user", _fill(prompts.summary, phrases=_listed(phrases))))
+    turns.append(Message("user", fill(prompts.summary, phrases=_listed(phrases))))
     return Request(tuple(turns), max_tokens=_SUMMARY_TOKENS, stop=("\n",))
 
 
@@ -90,17 +91,17 @@ def strings_request(explanation: str, count: int, *, related: bool) -> Request:
     for example in prompts.related_examples if related else prompts.unrelated_examples:
         number = str(len(example["answer"]))
         turns += [
-            Message("user", _fill(template, count=number, explanation=example["explanation"])),
+            Message("user", fill(template, count=number, explanation=example["explanation"])),
             Message("assistant", "\n".join(example["answer"])),
         ]
-    turns.append(Message("user", _fill(template, count=str(count), explanation=explanation)))
+    turns.append(Message("user", fill(template, count=str(count), explanation=explanation)))
     # Greedy decoding loops on long lists; a little heat does not.
     return Request(tuple(turns), max_tokens=_TOKENS_A_STRING * count, temperature=0.7, seed=0)
 
 
 def read_summary(reply: Reply) -> str | None:
     """Read an explanation: one line, without a lead such as "The common theme is"; None where there is none."""
-    line = next((line.strip() for line in _text(reply).splitlines() if line.strip()), "")
+    line = next((line.strip() for line in reply_text(reply).splitlines() if line.strip()), "")
     line = _BULLET.sub("", line).strip(_QUOTES + " ")
     for lead in _LEADS:
         if line.casefold().startswith(lead):
@@ -116,7 +117,7 @@ def read_strings(reply: Reply, count: int) -> list[str]:
 
     Numbers inside a phrase stay. Lines of code or markup, over-long ones and repetitions are left out.
     """
-    text = _text(reply)
+    text = reply_text(reply)
     lines = _from_json(text)
     if lines is None:
         lines = [line for line in text.splitlines() if line.strip()]
@@ -134,10 +135,6 @@ def read_strings(reply: Reply, count: int) -> list[str]:
     return list(found.values())[:count]
 
 
-def _text(reply: Reply) -> str:
-    return (reply.text or "") if reply.reason in {None, "cut"} else ""
-
-
 def _from_json(text: str) -> list[str] | None:
     if not text.lstrip().startswith("["):
         return None
@@ -149,9 +146,5 @@ def _from_json(text: str) -> list[str] | None:
 
 
 def _listed(phrases: Sequence[str]) -> str:
-    return "\n".join(f"- {phrase}" for phrase in phrases)
-
-
-def _fill(template: str, **fields: str) -> str:
-    """Put texts into a template in one pass, since a text may hold another field's mark."""
-    return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], template)
+    """Put the strongest last, next to the question, where a small model heeds them most."""
+    return " / ".join(reversed(phrases))

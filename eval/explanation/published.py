@@ -122,4 +122,5 @@ def _record(row: Record, module: KnownModule, values: dict[tuple[str, str], floa
         "candidates": candidates,
         "reason": None,
         "own_scores": [],
+        "judgements": [],
     }

@@ -70,13 +70,29 @@ RECORDS: Final = pa.schema(
         ),
         ("reason", pa.string()),
         ("own_scores", pa.list_(pa.struct([("module", pa.string()), ("score", pa.float64())]))),
+        (
+            "judgements",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("rater", pa.string()),
+                        ("role", pa.string()),
+                        ("text", pa.string()),
+                        ("equivalent", pa.bool_()),
+                        ("raw", pa.string()),
+                    ]
+                )
+            ),
+        ),
     ]
 )
 """`candidates` stand in the order in which the explainer gave them, their strings with the module's responses; `score`
 is what the explainer itself said of them, if anything. `answer` is the module's, null for controls. `reason` says why
 there is no candidate: `constant`, `no answer`, or `not run` (a module that a limit left out: its answer takes part in
 judging whether an explanation says too much). `own_scores` are what the best candidate's strings score on every module
-of the run, in standard deviations of that module."""
+of the run, in standard deviations of that module. A judgement says whether a text describes the same as the module's
+true explanation, null where the reply cannot be read: the `best` explanation of the run, or, at a module's first
+record, a planted control that is the `same` or `different`."""
 
 NOT_RUN: Final = "not run"
 

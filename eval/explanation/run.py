@@ -20,8 +20,10 @@ from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.benchmark.modules import KnownModule
 from conceptbench.benchmark.modules.families import FAMILIES, draw_modules
 from conceptbench.benchmark.modules.files import read_modules
+from conceptbench.eval.explanation.bertscores import REFERENCES
 from conceptbench.eval.explanation.explainers import Explainer, open_explainer
 from conceptbench.eval.explanation.helper import load_prompts
+from conceptbench.eval.explanation.judges import Panel, load_question
 from conceptbench.eval.explanation.ngrams import Responses, drawn, ngrams_of, respond
 from conceptbench.eval.explanation.published import read_published
 from conceptbench.eval.explanation.records import (
@@ -33,7 +35,7 @@ from conceptbench.eval.explanation.records import (
     records_table,
 )
 from conceptbench.eval.explanation.sasc import CONSIDERED, Subject
-from conceptbench.eval.explanation.scoring import Scores, score
+from conceptbench.eval.explanation.scoring import Scores, candidates_of, score
 from conceptbench.eval.result import (
     ItemScores,
     Metric,
@@ -43,7 +45,7 @@ from conceptbench.eval.result import (
     write_records,
     write_result,
 )
-from conceptbench.eval.similarity import Similarity
+from conceptbench.eval.similarity import Similarity, check_weights, open_token_encoder
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import sha256
@@ -54,7 +56,7 @@ from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.text_encoder import TextEncoder
 
 TASK: Final = "explanation"
-TASK_VERSION: Final = "0.1"
+TASK_VERSION: Final = "0.2"
 SETTINGS: Final = ("default", "restricted", "noisy")
 NOISE: Final = 3.0
 """Of the setting `noisy`, in standard deviations of the 100 strongest responses to n-grams."""
@@ -65,6 +67,7 @@ MODULES: Final = 5
 PUBLISHED: Final = "published"
 
 _FEWEST_NGRAMS = 10
+_NO_ANSWER = "No module of the run has an answer."
 
 
 def evaluate_explanation(
@@ -83,6 +86,10 @@ def evaluate_explanation(
     records: str | Path | None = None,
     plain_patterns: bool = False,
     encoder: str = MINILM,
+    bertscore: str | None = None,
+    judges: Sequence[str] = (),
+    judge_base_url: str | None = None,
+    allow_self_judging: bool = False,
     base_url: str | None = None,
     concurrency: int = 8,
     timeout: float = 60.0,
@@ -110,7 +117,11 @@ def evaluate_explanation(
     records : published runs to score instead; `modules` names their answers, by default `d3/modules.json` beside it.
     plain_patterns : score by the accept pattern alone, without the guard; `records` implies it.
     encoder : of the modules of an embedding, and of `explanation_similarity`.
-    base_url, concurrency, timeout, price : of an `openai:` helper.
+    bertscore : also give BERTScore against the answer's name and its explanation, with this encoder.
+    judges : language models that say whether explanations are equivalent to the true ones; calibrated on controls.
+    judge_base_url : the server of `openai:` judges, by default the helper's.
+    allow_self_judging : let the helper's model judge its own explanations all the same.
+    base_url, concurrency, timeout, price : of `openai:` systems.
 
     Raises
     ------
@@ -120,12 +131,14 @@ def evaluate_explanation(
         if a module or the helper cannot be asked.
     """
     progress = progress or Silent()
-    unknown = [name for name in settings if name not in SETTINGS]
-    if unknown or not settings:
-        raise InputError(f"--settings {','.join(settings)}: give some of {','.join(SETTINGS)}")
-    for name, value in (("--limit", limit), ("--repeats", repeats), ("--max-ngrams", max_ngrams), ("--count", count)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} {value}: give 1 or more")
+    _check_options(settings, {"limit": limit, "repeats": repeats, "max-ngrams": max_ngrams, "count": count})
+    panel = Panel(
+        judges,
+        allow_self_judging,
+        {"base_url": judge_base_url or base_url, "concurrency": concurrency, "timeout": timeout, "price": price},
+    )
+    panel.check([helper])
+    token_encoder = open_token_encoder(bertscore) if bertscore is not None else None
     folder = open_folder(out)
     started = datetime.datetime.now(datetime.UTC)
     clock = time.perf_counter()
@@ -135,6 +148,7 @@ def evaluate_explanation(
         if not answers.is_file():
             raise InputError(f"--records {records}: {answers} is not there; name the modules' file with --modules")
         rows = read_published(Path(records), read_modules(answers, TextEncoder(encoder)))
+        panel.check([row["helper"] for row in rows])
         system, plain_patterns = PUBLISHED, True
         dataset, digest = Path(records).name, sha256(Path(records), answers)
     else:
@@ -169,9 +183,10 @@ def evaluate_explanation(
         dataset = Path(modules).name if modules is not None else f"drawn modules: {', '.join(families)}, {count} each"
         digest = _digest(rows)
     similarity = Similarity(encoder, progress)
-    written = write_records(folder, records_table(rows))
     options = {"keeps_order": records is not None or explainer != "sasc", "plain_patterns": plain_patterns}
-    scores = score(rows, similarity, **options, seed=seed)
+    judged = panel.judge(rows, _best(rows, options["keeps_order"], seed) if judges else [], folder, seed, progress)
+    written = write_records(folder, records_table(rows))
+    scores = score(rows, similarity, **options, bertscore_encoder=token_encoder, seed=seed)
     usage = provenance.get("usage") or {}
     result = Result(
         task=TASK,
@@ -192,13 +207,22 @@ def evaluate_explanation(
             "repeats": repeats,
             "max_ngrams": max_ngrams,
             **options,
-            "prompts": {"helper": load_prompts().sha256} if helper is not None else {},
-            "decoding": {"summaries": {"temperature": 0}, "strings": {"temperature": 0.7, "seed": 0}},
+            "prompts": ({"helper": load_prompts().sha256} if helper is not None else {})
+            | ({"equivalence": load_question().sha256} if judges else {}),
+            "decoding": {"summaries": {"temperature": 0}, "strings": {"temperature": 0.7, "seed": 0}}
+            | ({"judges": {"temperature": 0}} if judges else {}),
             "encoder": {"model": encoder, "name": similarity.name, "digest": similarity.digest},
+            "bertscore": (
+                {"model": bertscore, "digest": token_encoder.digest, "reference": dict(REFERENCES)}
+                if token_encoder
+                else None
+            ),
+            "judges": [asdict(used) | {"system": name} for name, used in judged.items()],
             "calls": usage.get("calls", 0),
             "cost_usd": usage.get("cost"),
             "tokens": {"in": usage.get("tokens_in", 0), "out": usage.get("tokens_out", 0)},
-            "undefined": scores.undefined,
+            "undefined": scores.undefined
+            | ({"equivalence": _NO_ANSWER} if judges and "equivalence" not in scores.metrics else {}),
         },
         records_sha256=written,
     )
@@ -216,13 +240,17 @@ def rescore(folder: Path, result: Result, progress: Progress | None = None) -> S
     """
     provenance = result.provenance
     similarity = Similarity(provenance["encoder"]["model"], progress)
-    if similarity.digest != provenance["encoder"]["digest"]:
-        raise InputError(f"the encoder {similarity.name} has other weights here than in the run")
+    check_weights(similarity, provenance["encoder"]["digest"])
+    token_encoder = None
+    if provenance["bertscore"] is not None:
+        token_encoder = open_token_encoder(provenance["bertscore"]["model"])
+        check_weights(token_encoder, provenance["bertscore"]["digest"])
     return score(
         read_records(folder),
         similarity,
         keeps_order=provenance["keeps_order"],
         plain_patterns=provenance["plain_patterns"],
+        bertscore_encoder=token_encoder,
         seed=provenance["seed"],
     )
 
@@ -354,6 +382,21 @@ class _Run:
             ]
 
 
+def _check_options(settings: Sequence[str], counts: Mapping[str, int | None]) -> None:
+    unknown = [name for name in settings if name not in SETTINGS]
+    if unknown or not settings:
+        raise InputError(f"--settings {','.join(settings)}: give some of {','.join(SETTINGS)}")
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise InputError(f"--{name} {value}: give 1 or more")
+
+
+def _best(rows: Sequence[Record], keeps_order: bool, seed: int) -> list[str | None]:
+    """Give the text of each run's best explanation; None where there is none."""
+    ranked = [candidates_of(row, keeps_order, seed) for row in rows]
+    return [own[0].text if own else None for own in ranked]
+
+
 def _left_out(module: KnownModule) -> Record:
     """Make the record of a module that was not run: its answer alone."""
     empty: Record = dict.fromkeys(RECORDS.names)
@@ -365,6 +408,7 @@ def _left_out(module: KnownModule) -> Record:
         "candidates": [],
         "reason": NOT_RUN,
         "own_scores": [],
+        "judgements": [],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,8 +11,9 @@ import numpy as np
 from conceptbench.benchmark.modules import TextModule, checked
 from conceptbench.eval.explanation.candidates import Strings
 from conceptbench.eval.explanation.helper import read_strings, read_summary, strings_request, summary_request
+from conceptbench.eval.judging import ask
 from conceptbench.runtime.draws import generator_of
-from conceptbench.runtime.llm import LLM, Reply, Request
+from conceptbench.runtime.llm import LLM
 from conceptbench.runtime.progress import Progress
 
 SUMMARIES: Final = 5
@@ -55,7 +56,7 @@ class SASC:
             for attempt in range(self.summaries if subject.top_ngrams else 0):
                 places.append(number)
                 requests.append(summary_request(self._shown(subject, attempt)))
-        replies = _asked(helper, requests, "Summarising n-grams", progress)
+        replies = ask(helper, requests, f"Summarising n-grams with {helper.system}", progress)[0]
         texts: list[dict[str, str]] = [{} for _ in subjects]
         for number, reply in zip(places, replies, strict=True):
             text = read_summary(reply)
@@ -71,7 +72,7 @@ class SASC:
         requests = [
             strings_request(text, self.strings, related=related) for text in distinct for related in (True, False)
         ]
-        replies = _asked(helper, requests, "Writing strings to test explanations", progress)
+        replies = ask(helper, requests, f"Writing test strings with {helper.system}", progress)[0]
         written = {
             text: tuple(read_strings(reply, self.strings) for reply in replies[2 * place : 2 * place + 2])
             for place, text in enumerate(distinct)
@@ -103,12 +104,3 @@ class SASC:
         generator = generator_of("summary", self.seed, subject.run, attempt)
         kept = generator.choice(len(considered), size=min(self.shown, len(considered)), replace=False)
         return [considered[i] for i in np.sort(kept)]
-
-
-def _asked(helper: LLM, requests: Sequence[Request], stage: str, progress: Progress) -> list[Reply]:
-    with progress.stage(f"{stage} with {helper.system}", len(requests)) as advance:
-        return helper.complete(requests, _ticking(advance))
-
-
-def _ticking(advance: Callable[[int], None]) -> Callable[[int, Reply], None]:
-    return lambda _index, _reply: advance(1)

@@ -10,12 +10,15 @@ from typing import Final
 import numpy as np
 
 from conceptbench.benchmark.modules import Answer, judge_explanation
+from conceptbench.eval.explanation.bertscores import bertscores
 from conceptbench.eval.explanation.candidates import Candidate, Strings, ranked, score_candidates
+from conceptbench.eval.explanation.panels import score_judgements
 from conceptbench.eval.explanation.records import NOT_RUN, Record, answer_of
 from conceptbench.eval.intervals import mean_metric
 from conceptbench.eval.result import Metric
 from conceptbench.eval.similarity import Similarity, auroc
 from conceptbench.runtime.draws import generator_of
+from conceptbench.runtime.text_encoder import TextEncoder
 
 LEVEL: Final = 0.05
 
@@ -42,6 +45,7 @@ def score(
     *,
     keeps_order: bool = False,
     plain_patterns: bool = False,
+    bertscore_encoder: TextEncoder | None = None,
     seed: int = 0,
 ) -> Scores:
     """Compute every metric from the records.
@@ -52,29 +56,44 @@ def score(
     similarity : of the pinned encoder, for `explanation_similarity`; left out where None.
     keeps_order : the explainer ranked its candidates itself; else they are ranked by their strings.
     plain_patterns : an explanation is right where the pattern takes it, without the guard (as in the SASC paper).
-    seed : of permutations and intervals.
+    bertscore_encoder : for `bertscore_keyword` and `bertscore_sentence`; left out where None.
+    seed : of permutations, planted controls and intervals.
     """
     scores = Scores([record for record in records if record["reason"] != NOT_RUN])
-    scores.candidates = [_candidates(record, keeps_order, seed) for record in scores.runs]
+    scores.candidates = [candidates_of(record, keeps_order, seed) for record in scores.runs]
     known = {record["module"]: answer for record in records if (answer := answer_of(record)) is not None}
     _match(scores, known, plain_patterns)
     _discover(scores)
     _identify(scores)
     if similarity is not None:
         _resemble(scores, similarity)
+    each: dict[str, Mapping[int, Sequence[float]]] = {"accuracy_no_ranking": scores.matches}
+    if bertscore_encoder is not None:
+        texts = [[one.text for one in own] for own in scores.candidates]
+        for end, closeness in bertscores(scores.runs, texts, bertscore_encoder).items():
+            if closeness:
+                scores.values[f"bertscore_{end}"] = {row: own[0] if own else 0.0 for row, own in closeness.items()}
+            each[f"bertscore_no_ranking_{end}"] = closeness
+    best = [own[0].text if own else None for own in scores.candidates]
+    verdicts = score_judgements(records, scores.runs, best, seed)
+    if verdicts.equivalent:
+        scores.values["equivalence"] = verdicts.equivalent
+    scores.metrics |= verdicts.metrics
+    scores.undefined |= verdicts.undefined
     for name, values in scores.values.items():
         for group, rows in _groups(scores, list(values)).items():
             modules = [scores.runs[row]["module"] for row in rows]
             scores.metrics[name + group] = mean_metric([values[row] for row in rows], modules, seed)
     # Over candidates, not runs, as in the paper.
-    for group, rows in _groups(scores, [row for row, own in scores.matches.items() if own]).items():
-        pairs = [(float(match), scores.runs[row]["module"]) for row in rows for match in scores.matches[row]]
-        name = "accuracy_no_ranking"
-        scores.metrics[name + group] = mean_metric([match for match, _ in pairs], [module for _, module in pairs], seed)
+    for name, found in each.items():
+        for group, rows in _groups(scores, [row for row, own in found.items() if own]).items():
+            pairs = [(float(value), scores.runs[row]["module"]) for row in rows for value in found[row]]
+            modules = [module for _, module in pairs]
+            scores.metrics[name + group] = mean_metric([value for value, _ in pairs], modules, seed)
     return scores
 
 
-def _candidates(record: Record, keeps_order: bool, seed: int) -> list[Candidate]:
+def candidates_of(record: Record, keeps_order: bool, seed: int) -> list[Candidate]:
     """Score a run's candidates and put the best first."""
     strings = [
         Strings(

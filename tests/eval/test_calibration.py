@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta, bootstrap
 
-from conceptbench.eval.annotation.calibration import Share, corrected, prediction_powered, youden
 from conceptbench.eval.annotation.controls import ERRORS, RIGHT
 from conceptbench.eval.annotation.panels import selected_judges
+from conceptbench.eval.calibration import Share, corrected, prediction_powered, youden
 from conceptbench.eval.intervals import RESAMPLES, mean_metric, ratio_metric, resampled
 from conceptbench.eval.result import Metric
 

@@ -120,7 +120,7 @@ def annotation(
             prompt=prompt,
             contexts=contexts,
             unit=unit,  # type: ignore[arg-type]  # checked by evaluate_annotation
-            judges=[judge.strip() for judge in judges.split(",") if judge.strip()],
+            judges=_listed(judges),
             judge_base_url=judge_base_url,
             allow_self_judging=allow_self_judging,
             controls=controls,
@@ -170,6 +170,23 @@ def explanation(
         bool, typer.Option("--plain-patterns", help="Match by the pattern alone, without the guard.")
     ] = False,
     encoder: Annotated[str, typer.Option(help="Of modules that embed texts.")] = "minilm",
+    bertscore: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Also give BERTScore against the answer's keyword and sentence."),
+    ] = None,
+    judges: Annotated[
+        str,
+        typer.Option(
+            metavar="SYSTEM,…",
+            help="Language models that say whether explanations are equivalent to the true ones; on controls too.",
+        ),
+    ] = "",
+    judge_base_url: Annotated[
+        str | None, typer.Option(help="Server of openai: judges, if another than --base-url.")
+    ] = None,
+    allow_self_judging: Annotated[
+        bool, typer.Option("--allow-self-judging", help="Let the helper's model judge its own explanations.")
+    ] = False,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 8,
     timeout: Timeout = 60.0,
@@ -201,6 +218,10 @@ def explanation(
             records=records,
             plain_patterns=plain_patterns,
             encoder=encoder,
+            bertscore=bertscore,
+            judges=_listed(judges),
+            judge_base_url=judge_base_url,
+            allow_self_judging=allow_self_judging,
             base_url=base_url,
             concurrency=concurrency,
             timeout=timeout,
@@ -209,6 +230,10 @@ def explanation(
             **options,
         )
     _show(result, target, as_json)
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _show(result: Result, target: Path, as_json: bool) -> None:

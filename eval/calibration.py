@@ -1,4 +1,4 @@
-"""What a panel of judges is worth, measured on planted controls, and acceptance corrected for its errors."""
+"""What a panel of judges is worth, measured on planted controls, and what it accepts corrected for its errors."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def youden(sensitivity: Share, specificity: Share) -> Metric:
     return Metric(value, max(-1.0, low), min(1.0, high), sens.n + spec.n)
 
 
+def worth(sensitivity: Share, specificity: Share) -> dict[str, Metric]:
+    """Give what a panel is worth, by the names of metrics that all tasks use."""
+    return {
+        "judge_sensitivity": sensitivity.metric,
+        "judge_specificity": specificity.metric,
+        "judge_youden": youden(sensitivity, specificity),
+    }
+
+
 def corrected(
     decisions: Sequence[float],
     groups: Sequence[Hashable],
@@ -52,16 +61,16 @@ def corrected(
     asked: int,
     seed: int = 0,
 ) -> Metric:
-    """Correct the share of accepted labels for the panel's errors (Rogan and Gladen 1978).
+    """Correct the share of accepted labels (or explanations) for the panel's errors (Rogan and Gladen 1978).
 
-    Which errors an annotator makes is not known, so the interval spans the correction for each error type: its ends
+    Which errors a system makes is not known, so the interval spans the correction for each error type: its ends
     are the lowest and the highest over types, resampled; items by group, and the controls' shares from their Jeffreys
     posterior, which keeps its width at 0 and 1. The value takes the types in equal parts.
 
     Parameters
     ----------
     decisions : 1.0 where the panel accepts a label, else 0.0; one a label.
-    groups : the concept of each.
+    groups : the concept, or module, of each.
     sensitivity, specificities : on right controls; on wrong ones, by error type.
     asked : the number of items; those without a label are known to be wrong.
     seed : of the resampling.
