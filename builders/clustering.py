@@ -65,7 +65,7 @@ class MergeTree:
         Raises InputError where `k` is not within 1..n.
         """
         n = len(self.linkage) + 1
-        _check_k(k, n)
+        check_k(k, n)
         merges = n - k
         top = np.arange(n + merges)
         top[self.linkage[:merges, :2].astype(np.int64)] = np.arange(n, n + merges)[:, None]
@@ -83,7 +83,7 @@ def ward_tree(
     The same input gives the same bytes. `device` is torch's, by default the CPU; `progress` is called with the
     merges done and the merges in all. Raises InputError for a wrong shape or for values that are not finite.
     """
-    points = _checked(vectors)
+    points = checked_vectors(vectors)
     n = len(points)
     group, merges = _merge_duplicates(points)
     _, first, sizes = np.unique(group, return_index=True, return_counts=True)
@@ -104,8 +104,8 @@ def kmeans(vectors: Vectors, k: int, seed: int) -> Ints:
     """
     from sklearn.cluster import KMeans
 
-    points = _checked(vectors)
-    _check_k(k, len(points))
+    points = checked_vectors(vectors)
+    check_k(k, len(points))
     return _by_first_appearance(KMeans(n_clusters=k, random_state=seed).fit_predict(points))
 
 
@@ -484,8 +484,8 @@ def _distance_to_union(to_a: Floats, to_b: Floats, between: Floats, a: Floats, b
     return union
 
 
-def _checked(vectors: Vectors) -> Floats:
-    """A float64 copy of vectors (n, d) that are finite numbers."""
+def checked_vectors(vectors: Vectors) -> Floats:
+    """Give a float64 copy of vectors (n, d); raise InputError where they are not a table of finite numbers."""
     array = vectors.detach().double().cpu().numpy() if isinstance(vectors, torch.Tensor) else np.asarray(vectors)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
         raise InputError(
@@ -499,7 +499,8 @@ def _checked(vectors: Vectors) -> Floats:
     return points
 
 
-def _check_k(k: int, n: int) -> None:
+def check_k(k: int, n: int) -> None:
+    """Raise InputError where `k` clusters of `n` vectors are not possible."""
     if k < 1:
         raise InputError(f"-k {k} asks for no concept; ask for at least 1")
     if k > n:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from conceptbench.eval.agreement import Agreement, agreement
     from conceptbench.eval.compare import compare_results as compare
     from conceptbench.eval.explanation.explain import Explanation, explain
+    from conceptbench.eval.neurons.ranking import rank_neurons
     from conceptbench.eval.report import report
     from conceptbench.eval.result import Result
     from conceptbench.eval.run import evaluate
@@ -41,6 +42,7 @@ _HOMES = {
     "explain": "conceptbench.eval.explanation.explain",
     "import_tcn": "conceptbench.builders.tcn",
     "load_concepts": "conceptbench.benchmark.loading",
+    "rank_neurons": "conceptbench.eval.neurons.ranking",
     "report": "conceptbench.eval.report",
     "ward_tree": "conceptbench.builders.clustering",
     "write_report": "conceptbench.builders.report",
@@ -62,6 +64,7 @@ __all__ = [
     "explain",
     "import_tcn",
     "load_concepts",
+    "rank_neurons",
     "report",
     "ward_tree",
     "write_report",

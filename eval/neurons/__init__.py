@@ -1,0 +1,1 @@
+"""The neurons task: which neurons carry a concept, do wider concepts share them, and does the probe need them?"""
