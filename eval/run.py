@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from conceptbench.benchmark.modules import FAMILIES
+from conceptbench.benchmark.modules import FAMILIES, INNER_FAMILIES
 from conceptbench.benchmark.modules.files import FILE_FAMILY
 from conceptbench.eval.annotation import examples as annotation_examples
 from conceptbench.eval.annotation import run as annotation
@@ -15,6 +15,7 @@ from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
 from conceptbench.eval.explanation import examples as explanation_examples
 from conceptbench.eval.explanation import run as explanation
 from conceptbench.eval.explanation.metrics import MAIN as MAIN_OF_EXPLANATION
+from conceptbench.eval.explanation.metrics import MAIN_WITHOUT_ANSWERS
 from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANATION
 from conceptbench.eval.result import Example, ItemScores, Metric, Result
 from conceptbench.runtime.errors import InputError
@@ -55,14 +56,15 @@ TASKS: Final[dict[str, Task]] = {
     ),
     explanation.TASK: Task(
         version=explanation.TASK_VERSION,
-        what="explanations of text modules whose answer is known",
-        main=(MAIN_OF_EXPLANATION,),
+        what="explanations of text modules, most with known answers",
+        main=(MAIN_OF_EXPLANATION, MAIN_WITHOUT_ANSWERS),
         metrics=METRICS_OF_EXPLANATION,
         run=explanation.evaluate_explanation,
         recompute=explanation.recompute,
         item_scores=explanation.item_scores,
         examples=explanation_examples.examples,
-        groups=dict.fromkeys(explanation.SETTINGS, "setting") | dict.fromkeys([*FAMILIES, FILE_FAMILY], "family"),
+        groups=dict.fromkeys(explanation.SETTINGS, "setting")
+        | dict.fromkeys([*FAMILIES, *INNER_FAMILIES, FILE_FAMILY], "family"),
     ),
 }
 

@@ -73,21 +73,26 @@ def draw_modules(
         raise InputError(f"families {unknown or list(families)}: give one or more of {', '.join(FAMILIES)}")
     if count < 1:
         raise InputError(f"{count} modules of each family: give 1 or more")
-    texts = tuple(dict.fromkeys(text for one in lexicon.values() for text in (*one.sentences, *one.words)))
+    texts = texts_of(lexicon)
     found = []
     for family in dict.fromkeys(families):
-        drawn = list(islice(FAMILIES[family].draw(_Draw(family, lexicon, texts, split, seed, encoder)), count))
+        drawn = list(islice(FAMILIES[family].draw(Draw(family, lexicon, texts, split, seed, encoder)), count))
         if len(drawn) < count:
             raise InputError(f"family {family}: it has {len(drawn)} modules with split {split!r}, not {count}")
         found += [
-            KnownModule(f"{family}/{slug}/{seed}", family, module, answer, lambda: texts)
+            KnownModule(f"{family}/{slug}/{seed}", family, module, answer, lambda: texts, control=answer is None)
             for slug, module, answer in drawn
         ]
     return found
 
 
+def texts_of(lexicon: Mapping[str, GoldConcept]) -> tuple[str, ...]:
+    """Give the corpus of modules that are drawn: the lexicon's sentences, and each word as a text of its own."""
+    return tuple(dict.fromkeys(text for one in lexicon.values() for text in (*one.sentences, *one.words)))
+
+
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """What the modules of one family are drawn from."""
 
     family: str
@@ -99,6 +104,7 @@ class _Draw:
 
     @property
     def encoder(self) -> Encoder:
+        """What embeds texts; refused where none was given."""
         if self.given is None:
             raise InputError(f"family {self.family}: its modules embed texts; give an encoder")
         return self.given
@@ -151,17 +157,17 @@ def _listed(concept: GoldConcept) -> LexicalModule:
     return LexicalModule(frozenset(word.casefold() for word in concept.words))
 
 
-def _lexical(draw: _Draw) -> Iterator[_Drawn]:
+def _lexical(draw: Draw) -> Iterator[_Drawn]:
     for concept in draw.concepts():
         yield _slug(concept), _listed(concept), draw.answer(concept, "mentions")
 
 
-def _semantic(draw: _Draw) -> Iterator[_Drawn]:
+def _semantic(draw: Draw) -> Iterator[_Drawn]:
     for concept in draw.concepts():
         yield _slug(concept), module_of(draw.encoder, concept.name), draw.answer(concept, "is about")
 
 
-def _noisy(draw: _Draw) -> Iterator[_Drawn]:
+def _noisy(draw: Draw) -> Iterator[_Drawn]:
     reference = draw.encoder.encode(sample(draw.texts, _REFERENCE_TEXTS, generator_of("noise reference")))
     for number, concept in enumerate(draw.concepts()):
         clean = module_of(draw.encoder, concept.name)
@@ -171,26 +177,26 @@ def _noisy(draw: _Draw) -> Iterator[_Drawn]:
         yield slug, module, draw.answer(concept, "is about")
 
 
-def _pattern(draw: _Draw) -> Iterator[_Drawn]:
+def _pattern(draw: Draw) -> Iterator[_Drawn]:
     for pattern in draw.patterns():
         yield pattern.id, pattern.module, pattern.answer
 
 
-def _constant(draw: _Draw) -> Iterator[_Drawn]:
+def _constant(draw: Draw) -> Iterator[_Drawn]:
     for number in counted():
         yield str(number), ConstantModule(float(generator_of("module", "constant", draw.seed, number).normal())), None
 
 
-def _random(draw: _Draw) -> Iterator[_Drawn]:
+def _random(draw: Draw) -> Iterator[_Drawn]:
     for number in counted():
         yield str(number), RandomModule(_key(draw, str(number))), None
 
 
-def _key(draw: _Draw, slug: str) -> bytes:
+def _key(draw: Draw, slug: str) -> bytes:
     return hashlib.blake2b(f"{draw.family}/{slug}/{draw.seed}".encode(), digest_size=16).digest()
 
 
-def _crossing(draw: _Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModule, Answer]]:
+def _crossing(draw: Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModule, Answer]]:
     """Give the patterns that at least a fifth of a concept's words have and at least a fifth have not."""
     fewest = max(_FEWEST_WORDS, len(concept.words) / 5)
     for pattern in draw.patterns(concept.id):
@@ -200,7 +206,7 @@ def _crossing(draw: _Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModu
                 yield pattern.id, pattern.module, pattern.answer
 
 
-def _strangers(draw: _Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModule, Answer]]:
+def _strangers(draw: Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModule, Answer]]:
     """Give the concepts that are not kin to a concept and share no word with it."""
     kin = draw.answer(concept, "mentions").parts[0].kin
     for other in draw.concepts(concept.id):
@@ -216,9 +222,9 @@ class _Composition:
     connective: str
     rule: Rule
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    seconds: Callable[[_Draw, GoldConcept], Iterator[tuple[str, TextModule, Answer]]]
+    seconds: Callable[[Draw, GoldConcept], Iterator[tuple[str, TextModule, Answer]]]
 
-    def draw(self, draw: _Draw, concept: GoldConcept) -> _Drawn | None:
+    def draw(self, draw: Draw, concept: GoldConcept) -> _Drawn | None:
         """Compose a concept with the first property whose answer in words passes its own rule."""
         first = draw.answer(concept, "mentions")
         for slug, module, second in self.seconds(draw, concept):
@@ -246,7 +252,7 @@ _COMPOSITIONS = (
 _POLYSEMY = _Composition("over", " and, more weakly, ", "first", plus_half, _strangers)
 
 
-def _compose(draw: _Draw, ways: Sequence[_Composition]) -> Iterator[_Drawn]:
+def _compose(draw: Draw, ways: Sequence[_Composition]) -> Iterator[_Drawn]:
     found = 0
     for concept in draw.concepts():
         drawn = ways[found % len(ways)].draw(draw, concept)
@@ -262,7 +268,7 @@ class Family:
     responds_to: str
     answer: str
     drawn_from: str
-    draw: Callable[[_Draw], Iterator[_Drawn]]
+    draw: Callable[[Draw], Iterator[_Drawn]]
 
 
 _CONCEPTS = "semantic and entity concepts of the gold lexicon"

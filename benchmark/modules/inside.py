@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -54,8 +54,7 @@ class LayerEncoder:
     def __init__(
         self, model: WordEncoder, layer: int, pool: Pool, read: Callable[[np.ndarray], np.ndarray] | None = None
     ) -> None:
-        if not 0 <= layer < model.layers:
-            raise InputError(f"layer {layer}: this model has layers 0 (embeddings) to {model.layers - 1}")
+        _check_layer(model, layer)
         if pool not in get_args(Pool):
             raise InputError(f"pool {pool!r}: give one of {', '.join(get_args(Pool))}")
         self.name = f"{model.revision}/L{layer:02d}"
@@ -95,6 +94,38 @@ class LayerEncoder:
             readings = readings / np.repeat(counts, counts)[:, None]
         result: np.ndarray = (np.add if self._pool == "mean" else np.maximum).reduceat(readings, starts, axis=0)
         return result
+
+
+class WordVectors(NamedTuple):
+    """Words of texts as they stand there, with a float32 array of shape (words, width)."""
+
+    words: list[str]
+    vectors: np.ndarray
+
+
+def word_vectors(model: WordEncoder, layer: int, texts: Sequence[str]) -> WordVectors:
+    """Give the vector of each word of each text at a layer, without words of which the model sees nothing.
+
+    Words are taken as in n-grams, and each punctuation mark counts as one. They stand in no particular order.
+
+    Raises
+    ------
+    InputError
+        if the model has no such layer, or sees no word at all.
+    """
+    _check_layer(model, layer)
+    tokens = [own for own in map(tokens_of, texts) if own]
+    read = model.read([" ".join(own) for own in tokens])
+    words: list[str] = []
+    parts = []
+    for batch in model.batches([len(own) for own in read]):
+        seen = [(row, place) for row, number in enumerate(batch) for place, p in enumerate(read[number].subwords) if p]
+        if seen:
+            words += [tokens[batch[row]][place] for row, place in seen]
+            parts.append(model.vectors([read[number] for number in batch], seen, [layer])[0])
+    if not parts:
+        raise InputError("the model sees no word in the texts: there are no vectors to read")
+    return WordVectors(words, np.concatenate(parts))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -319,6 +350,11 @@ def probe_modules(model: WordEncoder, layer: int, probes: Sequence[Probe], pool:
     biases = np.array([probe.bias for probe in probes])
     encoder = LayerEncoder(model, layer, pool, lambda vectors: vectors @ weights.T + biases)
     return [ReadingModule(encoder, place) for place in range(len(probes))]
+
+
+def _check_layer(model: WordEncoder, layer: int) -> None:
+    if not 0 <= layer < model.layers:
+        raise InputError(f"layer {layer}: this model has layers 0 (embeddings) to {model.layers - 1}")
 
 
 def _vectors(array: np.ndarray, name: str, width: int | None = None) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from conceptbench.benchmark.lexicon import GoldConcept
 from conceptbench.benchmark.modules.answers import Answer
@@ -122,6 +123,13 @@ class Voxels:
     low: np.ndarray
     high: np.ndarray
     held_out: int
+
+    @property
+    def p_values(self) -> np.ndarray:
+        """One-sided p-values of the correlations being above 0, by the same transformation: shape (voxels,)."""
+        middle = np.arctanh(np.clip(self.correlations, -1 + 1e-12, 1 - 1e-12))
+        result: np.ndarray = norm.sf(middle * np.sqrt(self.held_out - 3))
+        return result
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Predict the responses to features of shape (n, width): float64 of shape (n, voxels)."""

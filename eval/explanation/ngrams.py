@@ -142,12 +142,17 @@ def _reading(module: TextModule) -> _Reading | None:
 
 
 def _fingerprint(modules: Sequence[TextModule]) -> bytes:
-    """Tell modules of one encoder from others: by what they answer to a few fixed texts."""
+    """Tell modules of one encoder from others: by its vectors of a few fixed texts, and their answers to any vectors.
+
+    Answers to the texts would not do: sparse codes are mostly 0.
+    """
     readings = [reading for module in modules if (reading := _reading(module)) is not None]
     if not readings:
         return b""
     vectors = readings[0].encoder.encode(_FIXED)
-    return b"".join(np.ascontiguousarray(reading.respond(vectors), dtype=float).tobytes() for reading in readings)
+    any_vectors = np.random.default_rng(0).normal(size=vectors.shape)
+    answers = [np.asarray(reading.respond(any_vectors), dtype=float) for reading in readings]
+    return b"".join(np.ascontiguousarray(own).tobytes() for own in (vectors, *answers))
 
 
 def _cached(

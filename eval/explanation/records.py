@@ -49,6 +49,9 @@ RECORDS: Final = pa.schema(
                 ]
             ),
         ),
+        ("control", pa.bool_()),
+        ("fit", pa.float64()),
+        ("fit_p", pa.float64()),
         ("ngrams", pa.int64()),
         ("spread", pa.float64()),
         ("top_ngrams", _TEXTS),
@@ -87,7 +90,8 @@ RECORDS: Final = pa.schema(
     ]
 )
 """`candidates` stand in the order in which the explainer gave them, their strings with the module's responses; `score`
-is what the explainer itself said of them, if anything. `answer` is the module's, null for controls. `reason` says why
+is what the explainer itself said of them, if anything. `answer` is the module's, null where none is known; a `control`
+responds to nothing; `fit` and `fit_p` are those of `KnownModule`. `reason` says why
 there is no candidate: `constant`, `no answer`, or `not run` (a module that a limit left out: its answer takes part in
 judging whether an explanation says too much). `own_scores` are what the best candidate's strings score on every module
 of the run, in standard deviations of that module. A judgement says whether a text describes the same as the module's
@@ -103,7 +107,7 @@ def answer_row(answer: Answer | None) -> Record | None:
 
 
 def answer_of(record: Record) -> Answer | None:
-    """Read the answer of a record's module; None for a control."""
+    """Read the answer of a record's module; None where none is known."""
     row = record["answer"]
     if row is None:
         return None

@@ -16,14 +16,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.benchmark.modules import KnownModule
-from conceptbench.benchmark.modules.families import FAMILIES, draw_modules
+from conceptbench.benchmark.modules import FAMILIES, KnownModule
 from conceptbench.benchmark.modules.files import read_modules
 from conceptbench.eval.explanation.bertscores import REFERENCES
 from conceptbench.eval.explanation.explainers import Explainer, open_explainer
 from conceptbench.eval.explanation.helper import load_prompts
 from conceptbench.eval.explanation.judges import Panel, load_question
+from conceptbench.eval.explanation.modules import Choice
 from conceptbench.eval.explanation.ngrams import Responses, drawn, ngrams_of, respond
 from conceptbench.eval.explanation.published import read_published
 from conceptbench.eval.explanation.records import (
@@ -56,7 +55,7 @@ from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.text_encoder import TextEncoder
 
 TASK: Final = "explanation"
-TASK_VERSION: Final = "0.2"
+TASK_VERSION: Final = "1.0"
 SETTINGS: Final = ("default", "restricted", "noisy")
 NOISE: Final = 3.0
 """Of the setting `noisy`, in standard deviations of the 100 strongest responses to n-grams."""
@@ -94,9 +93,14 @@ def evaluate_explanation(
     concurrency: int = 8,
     timeout: float = 60.0,
     price: tuple[float, float] | None = None,
+    model: str | None = None,
+    layer: int | None = None,
+    corpus: str | None = None,
+    text_column: str | None = None,
+    responses: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Have modules with known answers explained, and score the explanations.
+    """Have text modules explained, most with known answers, and score the explanations.
 
     What each metric means is in docs/explanation.md. Run again into the same folder, it computes no response and asks
     no question twice.
@@ -107,7 +111,7 @@ def evaluate_explanation(
     helper : the LLM that summarises and writes strings.
     explainer : `sasc`, or `python:<module>:<class>`, see `open_explainer`.
     modules : a file of modules with their corpora beside it; else they are drawn from the gold lexicon.
-    families, count : which modules are drawn, and how many of each family.
+    families, count : which modules are drawn, and how many of each family; those of `INNER_FAMILIES` only if named.
     settings : `default`, `restricted` (n-grams that the next module's corpus has too), `noisy` (noise on the responses
         to n-grams, of three standard deviations of the 100 strongest).
     repeats : runs of each module and setting, with other draws.
@@ -122,6 +126,10 @@ def evaluate_explanation(
     judge_base_url : the server of `openai:` judges, by default the helper's.
     allow_self_judging : let the helper's model judge its own explanations all the same.
     base_url, concurrency, timeout, price : of `openai:` systems.
+    model, layer : of neurons, factors and probes; by default MiniLM, and the layer at half the depth.
+    corpus, text_column : the texts, as in `build`, whose words factors and probes are learned from and whose n-grams
+        modules inside models and voxels are explained by; by default the gold lexicon's.
+    responses : recorded voxels, see `read_responses`: those that are predicted best are explained.
 
     Raises
     ------
@@ -152,13 +160,23 @@ def evaluate_explanation(
         system, plain_patterns = PUBLISHED, True
         dataset, digest = Path(records).name, sha256(Path(records), answers)
     else:
-        every = _modules(modules, families, count, seed, TextEncoder(encoder))
-        chosen = every[:limit]
         if helper is None and explainer == "sasc":
             raise InputError("--helper: name the LLM that summarises, such as local:smollm2 or openai:MODEL")
         if helper is not None and parse_system(helper)[0] == "local":
-            # Missing weights should show before every n-gram is embedded.
+            # Missing weights should show before modules are drawn and every n-gram is embedded.
             model_config(parse_system(helper)[1])
+        every, provenance = Choice(
+            file=None if modules is None else Path(modules),
+            families=families,
+            count=count,
+            seed=seed,
+            model=model,
+            layer=layer,
+            corpus=corpus,
+            text_column=text_column,
+            responses=None if responses is None else Path(responses),
+        ).open(TextEncoder(encoder), progress)
+        chosen = every[:limit]
         with Journal(folder / "journal.sqlite") as journal:
             client = None
             if helper is not None:
@@ -211,6 +229,8 @@ def evaluate_explanation(
             | ({"equivalence": load_question().sha256} if judges else {}),
             "decoding": {"summaries": {"temperature": 0}, "strings": {"temperature": 0.7, "seed": 0}}
             | ({"judges": {"temperature": 0}} if judges else {}),
+            "inside": provenance.get("inside"),
+            "encoders": provenance.get("encoders", []),
             "encoder": {"model": encoder, "name": similarity.name, "digest": similarity.digest},
             "bertscore": (
                 {"model": bertscore, "digest": token_encoder.digest, "reference": dict(REFERENCES)}
@@ -320,15 +340,15 @@ class _Run:
         return rows
 
     def _ngrams(self) -> dict[str, list[str]]:
-        """List the n-grams of each module's corpus; modules drawn from the lexicon share one."""
+        """List the n-grams of each module's corpus; drawn modules share one, or two."""
         found: dict[str, list[str]] = {}
-        shared: dict[int, tuple[Sequence[str], list[str]]] = {}
+        shared: dict[tuple[str, ...], list[str]] = {}
         with self.progress.stage("Reading n-grams", len(self.modules)) as advance:
             for module in self.modules:
-                texts = module.corpus() if module.corpus is not None else ()
-                if id(texts) not in shared:
-                    shared[id(texts)] = (texts, ngrams_of(texts))
-                found[module.id] = shared[id(texts)][1]
+                texts = tuple(module.corpus()) if module.corpus is not None else ()
+                if texts not in shared:
+                    shared[texts] = ngrams_of(texts)
+                found[module.id] = shared[texts]
                 advance(1)
         if "restricted" in self.settings and len(shared) < 2:
             raise InputError("--settings restricted: it needs two modules or more, with corpora of their own")
@@ -357,15 +377,15 @@ class _Run:
         }
 
     def _identify(self, rows: Sequence[Record], responses: Mapping[str, Responses], *, keeps_order: bool) -> None:
-        """Run the strings of each run's best candidate through every module with an answer."""
-        rivals = [module for module in self.modules if module.answer is not None and responses[module.id].spread > 0]
+        """Run the strings of each run's best candidate through every module that is no control."""
+        rivals = [module for module in self.modules if not module.control and responses[module.id].spread > 0]
         if len(rivals) < 2:
             return
         scores = score(rows, None, keeps_order=keeps_order, seed=self.seed)
         asked: list[tuple[Record, Any]] = []
         for record, candidates in zip(rows, scores.candidates, strict=True):
             tested = {own["text"]: own for own in record["candidates"]}
-            if record["answer"] is not None and candidates and tested[candidates[0].text]["related"]:
+            if not record["control"] and candidates and tested[candidates[0].text]["related"]:
                 asked.append((record, tested[candidates[0].text]))
         texts = list(dict.fromkeys(text for _, own in asked for text in (*own["related"], *own["unrelated"])))
         place = {text: number for number, text in enumerate(texts)}
@@ -404,6 +424,9 @@ def _left_out(module: KnownModule) -> Record:
         "module": module.id,
         "family": module.family,
         "answer": answer_row(module.answer),
+        "control": module.control,
+        "fit": module.fit,
+        "fit_p": module.fit_p,
         "top_ngrams": [],
         "candidates": [],
         "reason": NOT_RUN,
@@ -425,14 +448,6 @@ def _tfidf(top: Sequence[str], ngrams: Sequence[str]) -> str | None:
         return None
     holders = Counter(word for ngram in ngrams for word in set(ngram.casefold().split()) if word in counts)
     return max(sorted(counts), key=lambda word: counts[word] * math.log(len(ngrams) / (1 + holders[word])))
-
-
-def _modules(
-    file: str | Path | None, families: Sequence[str], count: int, seed: int, encoder: TextEncoder
-) -> list[KnownModule]:
-    if file is not None:
-        return [module for module in read_modules(Path(file), encoder) if module.corpus is not None]
-    return draw_modules(load_lexicon(), families, count, seed, encoder=encoder)
 
 
 def _digest(rows: Sequence[Record]) -> str:

@@ -63,6 +63,7 @@ def score(
     scores.candidates = [candidates_of(record, keeps_order, seed) for record in scores.runs]
     known = {record["module"]: answer for record in records if (answer := answer_of(record)) is not None}
     _match(scores, known, plain_patterns)
+    _measure(scores)
     _discover(scores)
     _identify(scores)
     if similarity is not None:
@@ -115,29 +116,36 @@ def candidates_of(record: Record, keeps_order: bool, seed: int) -> list[Candidat
 def _match(scores: Scores, answers: Mapping[str, Answer], plain: bool) -> None:
     others = list(answers.values())
 
-    def right(text: str | None, record: Record) -> bool:
-        answer = answers[record["module"]]
+    def right(text: str | None, module: str) -> bool:
         if text is None:
             return False
-        return answer.accepts(text) if plain else judge_explanation(text, answer, others)
+        return answers[module].accepts(text) if plain else judge_explanation(text, answers[module], others)
 
     rows = [row for row, record in enumerate(scores.runs) if record["module"] in answers]
     if not rows:
+        scores.undefined["accuracy"] = "No module of the run has a known answer."
         return
-    matches = {row: [right(one.text, scores.runs[row]) for one in scores.candidates[row]] for row in rows}
+    module_of = {row: scores.runs[row]["module"] for row in rows}
+    matches = {row: [right(one.text, module_of[row]) for one in scores.candidates[row]] for row in rows}
     values = scores.values
     values["accuracy"] = {row: float(bool(own) and own[0]) for row, own in matches.items()}
     scores.matches = matches
     values["accuracy_any"] = {row: float(any(own)) for row, own in matches.items()}
     first = {row: next((own["text"] for own in scores.runs[row]["candidates"]), None) for row in rows}
-    values["accuracy_first"] = {row: float(right(text, scores.runs[row])) for row, text in first.items()}
+    values["accuracy_first"] = {row: float(right(text, module_of[row])) for row, text in first.items()}
+    if len(answers) > 1:
+        best = {row: next((one.text for one in scores.candidates[row]), None) for row in rows}
+        values["accuracy_chance"] = {
+            row: float(np.mean([right(text, other) for other in answers if other != module_of[row]]))
+            for row, text in best.items()
+        }
     baselines = {
         "accuracy_top_ngram": {row: next(iter(scores.runs[row]["top_ngrams"]), None) for row in rows},
         "accuracy_tfidf": {row: scores.runs[row]["baseline_tfidf"] for row in rows},
     }
     for name, texts in baselines.items():
         if any(text is not None for text in texts.values()):
-            values[name] = {row: float(right(text, scores.runs[row])) for row, text in texts.items()}
+            values[name] = {row: float(right(text, module_of[row])) for row, text in texts.items()}
     for name, said in (("auroc_within", False), ("auroc_within_own", True)):
         values[name] = {row: value for row in rows if (value := _auroc(scores, row, matches[row], said)) is not None}
         if not values[name]:
@@ -159,14 +167,29 @@ def _auroc(scores: Scores, row: int, matches: Sequence[bool], said: bool) -> flo
     return auroc(right, wrong) if len(right) and len(wrong) else None
 
 
+def _measure(scores: Scores) -> None:
+    """Give the best candidate's score, 0 where there is none; modules that always respond the same have no unit."""
+    for name, controls in (("score", False), ("score_controls", True)):
+        rows = [row for row, own in enumerate(scores.runs) if own["control"] is controls and (own["spread"] or 0.0) > 0]
+        best = {row: next((one.score for one in scores.candidates[row]), None) for row in rows}
+        if any(value is not None for value in best.values()):
+            scores.values[name] = {row: value or 0.0 for row, value in best.items()}
+
+
 def _discover(scores: Scores) -> None:
-    """Count the runs whose best candidate is significant: on controls that is the false-positive rate."""
+    """Count the runs whose best candidate is significant: on controls that is the false-positive rate.
+
+    What is said of a voxel rests on two tests, its prediction's and its explanation's; both must be significant.
+    """
     for name, controls in (("discovery", False), ("discovery_controls", True)):
-        rows = [row for row, record in enumerate(scores.runs) if (record["answer"] is None) is controls]
+        rows = [row for row, record in enumerate(scores.runs) if record["control"] is controls]
         if rows and any(one.p is not None for row in rows for one in scores.candidates[row]):
             best = {row: next(iter(scores.candidates[row]), None) for row in rows}
             scores.values[name] = {
-                row: float(one is not None and one.p is not None and one.p < LEVEL) for row, one in best.items()
+                row: float(
+                    one is not None and one.p is not None and max(one.p, scores.runs[row]["fit_p"] or 0.0) < LEVEL
+                )
+                for row, one in best.items()
             }
 
 
@@ -175,7 +198,7 @@ def _identify(scores: Scores) -> None:
     found, null = {}, {}
     for row, record in enumerate(scores.runs):
         own = {one["module"]: one["score"] for one in record["own_scores"]}
-        if record["answer"] is None or len(own) < 2:
+        if record["control"] or len(own) < 2:
             continue
         mine = own.pop(record["module"], None)
         found[row] = float(mine is not None and mine > max(own.values()))
@@ -183,7 +206,7 @@ def _identify(scores: Scores) -> None:
     # Runs without a candidate have no strings, and identify nothing.
     if found:
         for row, record in enumerate(scores.runs):
-            if record["answer"] is not None and not record["own_scores"]:
+            if not record["control"] and not record["own_scores"]:
                 found[row], null[row] = 0.0, float(np.mean(list(null.values())))
         scores.values["identification"], scores.values["identification_chance"] = found, null
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from conceptbench.benchmark.modules import FAMILIES
+from conceptbench.benchmark.modules import FAMILIES, INNER_FAMILIES
+from conceptbench.benchmark.modules.families import Family
+from conceptbench.benchmark.modules.inner_families import InnerFamily
 from conceptbench.benchmark.prompts import load_prompt, prompt_names
 from conceptbench.eval.annotation.studies import STUDIES
 from conceptbench.eval.run import TASKS
@@ -26,7 +28,8 @@ def studies() -> list[dict[str, str]]:
 
 
 def modules() -> list[dict[str, str]]:
-    """The families of text modules with known answers."""
+    """The families of text modules: those with known answers, which are drawn by default, and those inside models."""
+    families: dict[str, Family | InnerFamily] = {**FAMILIES, **INNER_FAMILIES}
     return [
         {
             "family": name,
@@ -34,7 +37,7 @@ def modules() -> list[dict[str, str]]:
             "answer": family.answer,
             "drawn from": family.drawn_from,
         }
-        for name, family in FAMILIES.items()
+        for name, family in families.items()
     ]
 
 

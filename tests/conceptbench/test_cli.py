@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conceptbench.benchmark.modules import FAMILIES
+from conceptbench.benchmark.modules import FAMILIES, INNER_FAMILIES
 from conceptbench.eval.annotation.studies import STUDIES
 from conceptbench.eval.run import TASKS
 
@@ -135,7 +135,7 @@ def test_list_shows_what_there_is(tmp_path: Path) -> None:
     for what, key, expected in (
         ("tasks", "task", TASKS),
         ("studies", "study", STUDIES),
-        ("modules", "family", FAMILIES),
+        ("modules", "family", [*FAMILIES, *INNER_FAMILIES]),
     ):
         rows = json.loads(run("list", what, "--json", cwd=tmp_path).stdout)
         assert [row[key] for row in rows] == list(expected)

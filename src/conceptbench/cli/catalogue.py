@@ -22,7 +22,7 @@ def list_tasks(as_json: Json = False) -> None:
 
 @group.command("modules")
 def list_modules(as_json: Json = False) -> None:
-    """Show the text modules with known answers."""
+    """Show the families of text modules: those with known answers, and those inside models."""
     from conceptbench.catalogue import modules
 
     show_rows(modules(), as_json)

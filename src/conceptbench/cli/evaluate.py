@@ -155,9 +155,33 @@ def explanation(
         typer.Option(help="A file of modules, corpora beside it; else they are drawn from the gold lexicon."),
     ] = None,
     families: Annotated[
-        str | None, typer.Option(metavar="FAMILY,…", help="Of drawn modules; all by default (see `list modules`).")
+        str | None,
+        typer.Option(
+            metavar="FAMILY,…",
+            help="Of drawn modules (see `list modules`); by default all but neuron, factor, probe and voxel.",
+        ),
     ] = None,
     count: Annotated[int, typer.Option(help="Modules drawn of each family.")] = 5,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Of neuron, factor and probe. [default: minilm]", show_default=False),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="Of that model. [default: half its depth]", show_default=False)
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="What neuron, factor, probe and voxel are learned and explained from, as in `build`. "
+            "[default: the gold lexicon]",
+            show_default=False,
+        ),
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Where a tabular corpus has its text.")] = None,
+    responses: Annotated[
+        Path | None,
+        typer.Option(help="Recorded voxels (.npz, .h5) instead of made-up ones: the best predicted are explained."),
+    ] = None,
     settings: Annotated[str, typer.Option(metavar="SETTING,…", help="default, restricted, noisy.")] = "default",
     repeats: Annotated[int, typer.Option(help="Runs of each module and setting.")] = 1,
     max_ngrams: Annotated[int | None, typer.Option(help="N-grams of each corpus, drawn by the seed.")] = None,
@@ -193,7 +217,7 @@ def explanation(
     price: Price = None,
     as_json: Json = False,
 ) -> None:
-    """Have text modules with known answers explained, and score the explanations.
+    """Have text modules explained, most with known answers, and score the explanations.
 
     Example: `conceptbench eval explanation --helper local:smollm2 --limit 6`
     """
@@ -226,6 +250,11 @@ def explanation(
             concurrency=concurrency,
             timeout=timeout,
             price=price,
+            model=model,
+            layer=layer,
+            corpus=corpus,
+            text_column=text_column,
+            responses=responses,
             progress=progress,
             **options,
         )
