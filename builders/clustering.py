@@ -27,7 +27,6 @@ comparisons, never exactness.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -36,6 +35,7 @@ import torch
 from numpy.typing import NDArray
 
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.threads import torch_workers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -91,7 +91,7 @@ def ward_tree(
     nodes[group[merges.right]] = merges.node  # the last merge of a group stands for it
     points = points[first]
     scale = _centre(points)
-    with _workers() as workers:
+    with torch_workers() as workers:
         clusters = _Clusters(points, sizes, nodes, n, torch.device(device or "cpu"), workers)
         found = [merges, *clusters.merge_all(lambda done: progress(done, n - 1) if progress else None)]
     return MergeTree(_linkage(found, n, scale))
@@ -412,22 +412,6 @@ class _Columns:
 
     def _right_factor(self, rows: Ints) -> torch.Tensor:
         return self._factor(rows, left=False)
-
-
-@contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch may use, in each of which torch uses one.
-
-    Whole blocks are independent, whereas torch's own threads meet after every operation: where the cores are shared
-    with other programs, most of the time would go into their waiting for each other.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
-            yield workers
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _squared_lengths(rows: Floats) -> Floats:

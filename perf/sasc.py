@@ -1,39 +1,46 @@
-"""SASC beside imodelsx: the same module, corpus and helper answers; seconds, and whether the strongest n-grams agree.
+"""SASC beside imodelsx: the same modules, corpus and helper; seconds, and whether the strongest n-grams agree.
 
-    python perf/sasc.py [--corpus d3_3.csv] [--keyword religious] [--texts 400]
+    python perf/sasc.py [--corpus d3_3.csv] [--keywords religious,sports,money,music] [--texts 200]
 
-Both put every n-gram of the corpus through one module (minus the distance of MiniLM's embeddings) and pick the 50
-strongest; that is where the time goes. With one module both wait for the same encoder; what we save comes with several
-modules and settings, which share its vectors. imodelsx and what it imports are not among the packages of the lock.
-Prints the ratio of seconds, and how many of its 50 strongest n-grams are among ours.
+Both explain modules (minus the distance of MiniLM's embeddings to a keyword) over one corpus, with the paper's
+parameters: n-grams up to 3, 50 considered, 30 shown for each of 5 summaries, 10 strings of either sort, SmolLM2 as
+helper in this process. imodelsx asks for a module at a time and a reply at a time; ours embeds each n-gram once for all
+modules and asks for all replies together. imodelsx and what it imports are not among the packages of the lock.
+Prints seconds by step, the ratios, and how many of its 50 strongest n-grams are among ours.
 """
 
 import argparse
 import contextlib
+import importlib
 import io
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from conceptbench.benchmark.modules.responses import module_of
+from conceptbench.benchmark.modules.responses import EmbeddingModule, module_of
 from conceptbench.eval.explanation.ngrams import ngrams_of, respond
+from conceptbench.eval.explanation.sasc import CONSIDERED, SASC, SHOWN, STRINGS, SUMMARIES, Subject
+from conceptbench.runtime.llm import LLM, Message, Request, open_llm
+from conceptbench.runtime.progress import Silent
 from conceptbench.runtime.text_encoder import TextEncoder
 
 DATA = Path(os.environ.get("CONCEPTBENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
-CONSIDERED = 50
 INSTALL = "python -m pip install --no-deps imodelsx imodels mlxtend dict_hash seaborn"
+_PHRASES_TEMPLATE = 1
 
 
 def main() -> None:
     """Run both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", default="d3_3.csv", help="a corpus of the D3 modules")
-    parser.add_argument("--keyword", default="religious", help="what the module responds to")
-    parser.add_argument("--texts", type=int, default=400, help="texts of the corpus")
+    parser.add_argument("--keywords", default="religious,sports,money,music", help="what the modules respond to")
+    parser.add_argument("--texts", type=int, default=200, help="texts of the corpus")
     options = parser.parse_args()
     path = DATA / "d3" / options.corpus
     if not path.is_file():
@@ -42,42 +49,89 @@ def main() -> None:
     import pandas as pd
 
     texts = pd.read_csv(path)["input"].astype(str).tolist()[: options.texts]
-    encoder = TextEncoder("minilm")
-    module = module_of(encoder, options.keyword)
-    encoder.encode(["warm up"])
+    encoder, helper = TextEncoder("minilm"), open_llm("local:smollm2")
+    modules = {keyword: module_of(encoder, keyword) for keyword in options.keywords.split(",")}
+    helper.complete([_request("warm up", 2)])
 
-    start = time.perf_counter()
-    ngrams = ngrams_of(texts)
-    ours = respond({"m": (module, ngrams)})["m"].strongest(CONSIDERED)
-    seconds = time.perf_counter() - start
-    print(f"ConceptBench: {len(ngrams):,} n-grams in {seconds:.1f} s ({len(ngrams) / seconds:,.0f} a second)")
-    theirs = imodelsx_ngrams(texts, module)
+    top, embedding, asking = ours(texts, modules, helper)
+    print(f"{len(modules)} modules, {len(ngrams_of(texts)):,} n-grams; seconds for n-grams and for the helper's part")
+    print(f"ConceptBench  {embedding:7.1f} {asking:7.1f}")
+    theirs = imodelsx(texts, modules, helper)
     if theirs is None:
         print(f"imodelsx is not installed: {INSTALL}", file=sys.stderr)
         return
-    found, count, other = theirs
-    print(f"imodelsx: {count:,} n-grams in {other:.1f} s ({count / other:,.0f} a second)")
-    print(f"faster by {other / seconds:.1f}, for each n-gram by {other / count / (seconds / len(ngrams)):.1f}")
-    print(f"of its {len(found)} strongest n-grams {len(set(found) & set(ours))} are among our {len(ours)}")
+    found, its_embedding, its_asking = theirs
+    print(f"imodelsx      {its_embedding:7.1f} {its_asking:7.1f}")
+    ratio = (its_embedding + its_asking) / (embedding + asking)
+    print(f"faster by     {its_embedding / embedding:7.1f} {its_asking / asking:7.1f}   in all {ratio:.1f}")
+    for name, ngrams in found.items():
+        print(f"{name}: of its {len(ngrams)} strongest n-grams {len(set(ngrams) & set(top[name]))} are among ours")
 
 
-def imodelsx_ngrams(texts: Sequence[str], module: object) -> tuple[list[str], int, float] | None:
-    """Its strongest n-grams, how many it computed, and its seconds; it calls the module with one long list."""
+def ours(
+    texts: Sequence[str], modules: dict[str, EmbeddingModule], helper: LLM
+) -> tuple[dict[str, list[str]], float, float]:
+    """Give the strongest n-grams of each module, and the seconds of the two steps."""
+    start = time.perf_counter()
+    ngrams = ngrams_of(texts)
+    responses = respond({name: (module, ngrams) for name, module in modules.items()})
+    top = {name: own.strongest(CONSIDERED) for name, own in responses.items()}
+    embedded = time.perf_counter()
+    SASC().explain([Subject(name, module, top[name]) for name, module in modules.items()], helper, Silent())
+    return top, embedded - start, time.perf_counter() - embedded
+
+
+def imodelsx(
+    texts: Sequence[str], modules: dict[str, EmbeddingModule], helper: LLM
+) -> tuple[dict[str, list[str]], float, float] | None:
+    """Give the same of imodelsx; its template of phrases is chosen, as in the paper."""
     try:
-        from imodelsx.sasc.m1_ngrams import explain_ngrams
+        steps = importlib.import_module("imodelsx.sasc.m1_ngrams")
+        generate = importlib.import_module("imodelsx.sasc.m3_generate")
+        api = importlib.import_module("imodelsx.sasc.api")
+        llm = importlib.import_module("imodelsx.llm")
     except ImportError:
         return None
-    seen = []
+    top: dict[str, list[str]] = {}
+    seconds = [0.0, 0.0]
+    plain: Callable[..., Any] = steps.explain_ngrams
 
-    class Counted:
-        def __call__(self, asked: Sequence[str]) -> np.ndarray:
-            seen.append(len(asked))
-            return module(asked)  # type: ignore[operator, no-any-return]
+    def timed(*args: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        found = plain(*args, **options)
+        seconds[0] += time.perf_counter() - start
+        return found
 
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()):
-        found, _ = explain_ngrams(list(texts), Counted(), num_top_ngrams=CONSIDERED, use_cache=False)
-    return list(found), seen[0], time.perf_counter() - start
+    def reply(prompt: str, max_new_tokens: int = 32, **_: Any) -> str:
+        return helper.complete([_request(prompt, max_new_tokens)])[0].text or ""
+
+    steps.explain_ngrams = timed
+    llm.get_llm = lambda *_, **__: reply
+    generate.generate_synthetic_strs = partial(generate.generate_synthetic_strs, template_num=_PHRASES_TEMPLATE)
+    for name, module in modules.items():
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = api.explain_module_sasc(
+                list(texts),
+                _always_finite(module),
+                use_cache=False,
+                num_summaries=SUMMARIES,
+                num_top_ngrams_to_use=SHOWN,
+                num_top_ngrams_to_consider=CONSIDERED,
+                num_synthetic_strs=STRINGS,
+            )
+        seconds[1] += time.perf_counter() - start
+        top[name] = list(found["ngrams_list"])[:CONSIDERED]
+    return top, seconds[0], seconds[1] - seconds[0]
+
+
+def _always_finite(module: EmbeddingModule) -> Callable[[Sequence[str]], np.ndarray]:
+    """Answer an empty list too, which it asks about where the helper wrote no string."""
+    return lambda asked: module(asked) if len(asked) else np.zeros(1)
+
+
+def _request(prompt: str, tokens: int) -> Request:
+    return Request((Message("user", prompt),), max_tokens=tokens)
 
 
 if __name__ == "__main__":

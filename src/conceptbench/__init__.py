@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conceptbench.eval.compare import compare_results as compare
     from conceptbench.eval.explanation.explain import Explanation, explain
     from conceptbench.eval.neurons.ranking import rank_neurons
+    from conceptbench.eval.probing.probes import ConceptProbe, probe
     from conceptbench.eval.report import report
     from conceptbench.eval.result import Result
     from conceptbench.eval.run import evaluate
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agreement": "conceptbench.eval.agreement",
     "ConceptBenchError": "conceptbench.runtime.errors",
+    "ConceptProbe": "conceptbench.eval.probing.probes",
     "ConceptStore": "conceptbench.benchmark.store",
     "Explanation": "conceptbench.eval.explanation.explain",
     "InputError": "conceptbench.runtime.errors",
@@ -42,6 +44,7 @@ _HOMES = {
     "explain": "conceptbench.eval.explanation.explain",
     "import_tcn": "conceptbench.builders.tcn",
     "load_concepts": "conceptbench.benchmark.loading",
+    "probe": "conceptbench.eval.probing.probes",
     "rank_neurons": "conceptbench.eval.neurons.ranking",
     "report": "conceptbench.eval.report",
     "ward_tree": "conceptbench.builders.clustering",
@@ -51,6 +54,7 @@ _HOMES = {
 __all__ = [
     "Agreement",
     "ConceptBenchError",
+    "ConceptProbe",
     "ConceptStore",
     "Explanation",
     "InputError",
@@ -64,6 +68,7 @@ __all__ = [
     "explain",
     "import_tcn",
     "load_concepts",
+    "probe",
     "rank_neurons",
     "report",
     "ward_tree",

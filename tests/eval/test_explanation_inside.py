@@ -41,13 +41,13 @@ class Reader:
 
     def answer(self, body: dict[str, Any]) -> Any:
         question = str(body["messages"][-1]["content"])
-        if question.startswith("Here is a list of phrases"):
+        if question.startswith("Phrases: "):
             return self._faults.chat(self._named(question))
         name = question.splitlines()[0].partition(": ")[2]
         return self._faults.chat("\n".join(self._phrases(name, related="nothing to do with" not in question)))
 
     def _named(self, question: str) -> str:
-        words = {word for line in question.splitlines() if line.startswith("- ") for word in line[2:].split()}
+        words = set(question.splitlines()[0].removeprefix("Phrases: ").replace(" / ", " ").split())
         counts = Counter(one.name for word in sorted(words) for one in self._holders.get(word.casefold(), []))
         return counts.most_common(1)[0][0] if counts else "something"
 
