@@ -17,7 +17,7 @@ from conceptbench.eval.compare import compare_results
 from conceptbench.eval.explanation import evaluate_explanation
 from conceptbench.eval.explanation.candidates import Strings, ranked, score_candidates
 from conceptbench.eval.explanation.explain import explain, open_module
-from conceptbench.eval.explanation.helper import read_strings, read_summary
+from conceptbench.eval.explanation.helper import read_strings, read_summary, summary_request
 from conceptbench.eval.explanation.ngrams import Responses, drawn, ngrams_of, respond
 from conceptbench.eval.explanation.run import recompute
 from conceptbench.eval.result import read_result
@@ -392,3 +392,8 @@ def test_bad_modules_are_told(module: object, message: str) -> None:
 def test_unknown_modules_are_named(name: str) -> None:
     with pytest.raises(InputError, match="--module"):
         open_module(name)
+
+
+def test_the_strongest_ngrams_stand_next_to_the_question() -> None:
+    asked = summary_request(["the strongest", "a middling one", "the weakest"]).messages[-1].content
+    assert asked.startswith("Phrases: the weakest / a middling one / the strongest\n")

@@ -225,6 +225,7 @@ def record(module: str, text: str | None, answer: Answer | None, values: float, 
         "candidates": [tested] if text is not None else [],
         "reason": None if text is not None else "no answer",
         "own_scores": [],
+        "judgements": [],
         **more,
     }
 
