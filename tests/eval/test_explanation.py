@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -356,6 +357,31 @@ def test_a_small_helper_explains_known_modules_and_a_rerun_asks_nothing(tmp_path
     again = evaluate_explanation(out=tmp_path, **options)
     assert again.provenance["calls"] == 0
     assert again.metrics == result.metrics == recompute(tmp_path, result)
+
+
+@pytest.mark.slow
+def test_a_d3_module_is_explained_through_a_real_server(
+    tmp_path: Path, served_smollm2: Any, one_layer_minilm: str
+) -> None:
+    if not (DATA / "d3").is_dir():
+        pytest.skip(f"{DATA} has no D3 modules")
+    result = evaluate_explanation(
+        out=tmp_path,
+        modules=DATA / "d3" / "modules.json",
+        limit=1,
+        max_ngrams=300,
+        encoder=one_layer_minilm,
+        helper=f"openai:{served_smollm2.model}",
+        base_url=served_smollm2.base_url,
+        concurrency=2,
+    )
+    rows = [row for row in pq.read_table(tmp_path / "records.parquet").to_pylist() if row["reason"] != "not run"]
+    assert len(rows) == 1
+    assert all(row["candidates"] and row["candidates"][0]["related"] for row in rows)
+    usage = result.provenance
+    assert usage["calls"] >= 5 + 2
+    assert min(usage["tokens"].values()) > 0
+    assert recompute(tmp_path, result) == result.metrics
 
 
 @pytest.mark.slow
