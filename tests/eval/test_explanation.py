@@ -26,13 +26,12 @@ from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.llm import Reply
 
 DATA = Path(os.environ.get("CONCEPTBENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
-WITHOUT_ENCODER = ("lexical", "pattern", "composed", "polysemantic", "constant", "random")
 _TEN = ("",) * 10
 ORACLE = '''
 from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.benchmark.modules import draw_modules
+from conceptbench.benchmark.modules import FAMILIES, draw_modules
+from conceptbench.runtime.text_encoder import TextEncoder
 
-FAMILIES = {families!r}
 TEXTS = [word for concept in load_lexicon().values() for word in concept.words][::7]
 
 
@@ -40,7 +39,7 @@ class Oracle:
     """Knows every module by what it answers, and says what is known of it."""
 
     def __init__(self):
-        known = draw_modules(load_lexicon(), FAMILIES, 3, 0)
+        known = draw_modules(load_lexicon(), list(FAMILIES), 3, 0, encoder=TextEncoder({encoder!r}))
         self.answers = {{one.module(TEXTS).tobytes(): one.answer for one in known}}
 
     def explain(self, module, top_ngrams, helper):
@@ -65,9 +64,9 @@ class Wrong:
 
 
 @pytest.fixture
-def explainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def explainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_layer_minilm: str) -> Path:
     """A working folder with explainers of one's own."""
-    (tmp_path / "own_explainers.py").write_text(ORACLE.format(families=WITHOUT_ENCODER))
+    (tmp_path / "own_explainers.py").write_text(ORACLE.format(encoder=one_layer_minilm))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -231,10 +230,12 @@ def test_the_last_string_of_a_reply_that_was_cut_is_left_out() -> None:
     assert read_strings(text("one\ntwo\nthree"), 2) == ["one", "two"]
 
 
-def test_who_sees_the_answer_is_right_in_every_family_and_adversaries_are_not(explainers: Path) -> None:
-    options = {"families": WITHOUT_ENCODER, "count": 3}
+def test_who_sees_the_answer_is_right_in_every_family_and_adversaries_are_not(
+    explainers: Path, one_layer_minilm: str
+) -> None:
+    options = {"count": 3, "encoder": one_layer_minilm, "max_ngrams": 12_000}
     oracle = evaluate_explanation(out=explainers / "oracle", explainer="python:own_explainers:Oracle", **options)
-    for family in WITHOUT_ENCODER:
+    for family in FAMILIES:
         if FAMILIES[family].answer != "none":
             assert oracle.metrics[f"accuracy/{family}"].value == 1.0
             assert oracle.metrics[f"accuracy_no_ranking/{family}"].value == 0.5
