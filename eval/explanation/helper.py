@@ -18,6 +18,7 @@ from conceptbench.runtime.llm import Message, Reply, Request
 LONGEST_EXPLANATION: Final = 200
 LONGEST_STRING: Final = 200
 
+_BETWEEN = " / "
 _SUMMARY_TOKENS = 32
 _TOKENS_A_STRING = 12
 _REFUSAL = re.compile(r"\b(i'?m sorry|i cannot|i can't|as an ai|i am unable)\b", re.IGNORECASE)
@@ -80,7 +81,7 @@ def summary_request(phrases: Sequence[str]) -> Request:
             Message("assistant", example["answer"]),
         ]
     turns.append(Message("user", fill(prompts.summary, phrases=_listed(phrases))))
-    return Request(tuple(turns), max_tokens=_SUMMARY_TOKENS, stop=("\n",))
+    return Request(tuple(turns), max_tokens=_SUMMARY_TOKENS, stop=("\n", _BETWEEN))
 
 
 def strings_request(explanation: str, count: int, *, related: bool) -> Request:
@@ -147,4 +148,4 @@ def _from_json(text: str) -> list[str] | None:
 
 def _listed(phrases: Sequence[str]) -> str:
     """Put the strongest last, next to the question, where a small model heeds them most."""
-    return " / ".join(reversed(phrases))
+    return _BETWEEN.join(reversed(phrases))
