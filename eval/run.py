@@ -17,6 +17,11 @@ from conceptbench.eval.explanation import run as explanation
 from conceptbench.eval.explanation.metrics import MAIN as MAIN_OF_EXPLANATION
 from conceptbench.eval.explanation.metrics import MAIN_WITHOUT_ANSWERS
 from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANATION
+from conceptbench.eval.quality import examples as quality_examples
+from conceptbench.eval.quality import run as quality
+from conceptbench.eval.quality.clusterings import METHODS as METHODS_OF_QUALITY
+from conceptbench.eval.quality.metrics import MAIN as MAIN_OF_QUALITY
+from conceptbench.eval.quality.metrics import METRICS as METRICS_OF_QUALITY
 from conceptbench.eval.result import Example, ItemScores, Metric, Result
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Progress
@@ -65,6 +70,17 @@ TASKS: Final[dict[str, Task]] = {
         examples=explanation_examples.examples,
         groups=dict.fromkeys(explanation.SETTINGS, "setting")
         | dict.fromkeys([*FAMILIES, *INNER_FAMILIES, FILE_FAMILY], "family"),
+    ),
+    quality.TASK: Task(
+        version=quality.TASK_VERSION,
+        what="the concepts of a store themselves, held against those of the gold lexicon",
+        main=(MAIN_OF_QUALITY,),
+        metrics=METRICS_OF_QUALITY,
+        run=quality.evaluate_quality,
+        recompute=quality.recompute,
+        item_scores=quality.item_scores,
+        examples=quality_examples.examples,
+        groups=dict.fromkeys(METHODS_OF_QUALITY, "method"),
     ),
 }
 

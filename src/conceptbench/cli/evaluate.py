@@ -27,7 +27,10 @@ from conceptbench.runtime.progress import Bars
 if TYPE_CHECKING:
     from conceptbench.eval.result import Metric, Result
 
-_STUDY_COLUMNS = ("gold_match", "discrimination", "identification", "acceptance", "unparsable")
+_STUDY_COLUMNS = (
+    *("gold_match", "discrimination", "identification", "acceptance", "unparsable"),
+    *("alignment", "alignment_gain", "coverage_gain", "ami"),
+)
 
 group = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
 
@@ -257,6 +260,56 @@ def explanation(
             responses=responses,
             progress=progress,
             **options,
+        )
+    _show(result, target, as_json)
+
+
+@group.command("quality")
+def quality(
+    store: Annotated[Path, typer.Option(help="The concept store.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the result. [default: results/quality-STORE]", show_default=False),
+    ] = None,
+    layers: Annotated[str, typer.Option(help="all, or numbers such as 0,3,6 or 2-5.")] = "all",
+    model: Annotated[str | None, typer.Option(help="Of a store with several models.")] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Share of a cluster's tokens that must belong to a gold concept.")
+    ] = 0.95,
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD,…",
+            help="ward, kmeans, leaders, at equal K; the last two need vectors. [default: the store's own]",
+            show_default=False,
+        ),
+    ] = "",
+    study: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="k: cut the merge trees at other numbers of clusters too.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Clusters, drawn by the seed; all by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Of k-means, shuffles and intervals.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Hold the concepts of a store against those of the gold lexicon.
+
+    Example: `conceptbench eval quality --store mystore --study k`
+    """
+    from conceptbench.eval.quality import evaluate_quality
+
+    target = folder or Path("results") / f"quality-{store.resolve().name}"
+    with Bars(err) as progress:
+        result = evaluate_quality(
+            store=store,
+            out=target,
+            layers=layers,
+            model=model,
+            threshold=threshold,
+            methods=_listed(methods),
+            study=study,
+            limit=limit,
+            seed=seed,
+            progress=progress,
         )
     _show(result, target, as_json)
 

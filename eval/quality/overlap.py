@@ -1,0 +1,185 @@
+"""How far clusters overlap with gold concepts, beside the same with the lexicon's words exchanged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from scipy import sparse
+
+from conceptbench.eval.quality.clusterings import Clusters
+from conceptbench.eval.quality.membership import Membership
+from conceptbench.eval.quality.records import Record
+
+FEWEST_TYPES: Final = 3
+"""Word types of a gold concept that must be in a layer, for it to count in coverage; and known word types of a cluster,
+for it to count in `alignment_known`."""
+
+SHOWN: Final = 12
+"""Words of a cluster in its record at most."""
+
+
+def shuffles(member: Membership, count: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Draw permutations of the units: unit i gets the gold concepts of unit p[i]."""
+    return [generator.permutation(len(member.words)) for _ in range(count)]
+
+
+def overlap_records(
+    words: Sequence[str],
+    clusters: Clusters,
+    member: Membership,
+    orders: Sequence[np.ndarray],
+    layer: int,
+    main: bool,
+) -> list[Record]:
+    """Measure one clustering of a layer's tokens: a record a cluster and a record a gold concept that is present.
+
+    Parameters
+    ----------
+    words : the tokens' words.
+    member : their gold concepts.
+    orders : permutations of the units, for the null.
+    """
+    labels, count = clusters.labels, len(clusters.names)
+    known = member.unit >= 0
+    counts = sparse.csr_array(
+        (np.ones(int(known.sum()), dtype=np.int64), (labels[known], member.unit[known])), (count, len(member.words))
+    )
+    counts.sum_duplicates()
+    tokens = np.bincount(labels, minlength=count)
+    found = (counts @ member.members).toarray()
+    kinds: dict[str, list[int]] = {}
+    for column, concept in enumerate(member.gold):
+        kinds.setdefault(concept.kind, []).append(column)
+    for columns in kinds.values():
+        columns.sort(key=lambda column: -member.depth[column])  # of equals the first counts, so the narrowest
+    null_best = np.empty((len(orders), count, len(kinds)), dtype=np.int64)
+    null_shares = np.empty((len(orders), len(member.gold)))
+    for number, order in enumerate(orders):
+        shuffled = (counts @ member.members[order]).toarray()
+        null_shares[number] = (shuffled / tokens[:, None]).max(axis=0)
+        for place, columns in enumerate(kinds.values()):
+            null_best[number, :, place] = shuffled[:, columns].max(axis=1)
+    where = {
+        "layer": layer,
+        "method": clusters.method,
+        "k": clusters.k,
+        "recut": clusters.recut,
+        "main": main,
+    }
+    return [
+        *_of_clusters(words, clusters, member, counts, found, kinds, null_best, where),
+        *_of_gold(clusters, member, counts, found / tokens[:, None], null_shares, where),
+    ]
+
+
+def _of_clusters(
+    words: Sequence[str],
+    clusters: Clusters,
+    member: Membership,
+    counts: sparse.csr_array,
+    found: np.ndarray,
+    kinds: dict[str, list[int]],
+    null: np.ndarray,
+    where: Record,
+) -> list[Record]:
+    total = len(clusters.names)
+    of_cluster: list[Counter[str]] = [Counter() for _ in range(total)]
+    for label, word in zip(clusters.labels.tolist(), words, strict=True):
+        of_cluster[label][word] += 1
+    known = member.unit >= 0
+    types = _distinct(clusters.labels, member.types, total)
+    known_types = _distinct(clusters.labels[known], member.types[known], total)
+    alone = _alone(member, counts)
+    rows = []
+    for cluster, name in enumerate(clusters.names):
+        best = []
+        for place, (kind, columns) in enumerate(kinds.items()):
+            column = columns[int(found[cluster, columns].argmax())]
+            own, by_chance = int(found[cluster, column]), null[:, cluster, place].tolist()
+            if own or any(by_chance):
+                best.append(
+                    {"kind": kind, "gold": member.gold[column].id if own else None, "tokens": own, "null": by_chance}
+                )
+        tokens, known_tokens = of_cluster[cluster].total(), int(counts[[cluster]].sum())
+        top = max(best, key=lambda one: one["tokens"], default=None)
+        aligned = top is not None and top["tokens"] > 0
+        rows.append(
+            {
+                "role": "cluster",
+                "item": name,
+                **where,
+                "tokens": tokens,
+                "types": int(types[cluster]),
+                "known_tokens": known_tokens,
+                "known_types": int(known_types[cluster]),
+                "words": sorted(of_cluster[cluster], key=lambda word: (-of_cluster[cluster][word], word))[:SHOWN],
+                "gold": top["gold"] if top and aligned else None,
+                "kind": top["kind"] if top and aligned else None,
+                "share": top["tokens"] / tokens if top and aligned else 0.0,
+                "share_known": top["tokens"] / known_tokens if top and aligned else None,
+                "best": best,
+                "alone": alone[cluster],
+            }
+        )
+    return rows
+
+
+def _of_gold(
+    clusters: Clusters,
+    member: Membership,
+    counts: sparse.csr_array,
+    shares: np.ndarray,
+    null_shares: np.ndarray,
+    where: Record,
+) -> list[Record]:
+    per_unit = counts.sum(axis=0)
+    rows = []
+    members = member.members.tocsc()
+    for column, concept in enumerate(member.gold):
+        units = members.indices[members.indptr[column] : members.indptr[column + 1]]
+        types = len({member.words[unit] for unit in units})
+        if types < FEWEST_TYPES:
+            continue
+        cluster = int(shares[:, column].argmax())
+        rows.append(
+            {
+                "role": "gold",
+                "item": concept.id,
+                **where,
+                "tokens": int(per_unit[units].sum()),
+                "types": types,
+                "gold": concept.id,
+                "kind": concept.kind,
+                "share": float(shares[cluster, column]),
+                "cluster": clusters.names[cluster],
+                "null_shares": null_shares[:, column].tolist(),
+                "best": [],
+                "alone": [],
+            }
+        )
+    return rows
+
+
+def _alone(member: Membership, counts: sparse.csr_array) -> list[list[Record]]:
+    """Put each unit into the cluster with most of its tokens, with its gold concept of each kind where that is one."""
+    homes = counts.tocsc().argmax(axis=0) if counts.nnz else np.zeros(0, dtype=np.int64)
+    rows: list[list[Record]] = [[] for _ in range(counts.shape[0])]
+    for unit, home in enumerate(np.asarray(homes).ravel().tolist()):
+        of_kind: dict[str, list[int]] = {}
+        for column in member.narrowest[unit]:
+            of_kind.setdefault(member.gold[column].kind, []).append(column)
+        rows[home] += [
+            {"word": member.words[unit], "gold": member.gold[columns[0]].id, "kind": kind}
+            for kind, columns in of_kind.items()
+            if len(columns) == 1
+        ]
+    return rows
+
+
+def _distinct(labels: np.ndarray, types: np.ndarray, clusters: int) -> np.ndarray:
+    """Count the different types in each cluster."""
+    pairs = np.unique(np.column_stack([labels, types]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=clusters)
