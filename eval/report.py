@@ -14,7 +14,9 @@ import jinja2
 from markupsafe import Markup
 
 from conceptbench.eval.annotation.studies import condition_names
+from conceptbench.eval.axes import axis, digits_of, signed
 from conceptbench.eval.compare import Run, open_run, paired_difference
+from conceptbench.eval.curves import Curves, draw_curves
 from conceptbench.eval.result import Example, Metric, package_version
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import write_text
@@ -84,13 +86,14 @@ class Plot:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a section: sentences, plots, a table, and tables that are folded away."""
+    """A part of a section: sentences, plots, curves, a table, and tables that are folded away."""
 
     title: str
     notes: Sequence[str] = ()
     plots: Sequence[Plot] = ()
     table: Table | None = None
     folded: Sequence[Table] = ()
+    curves: Sequence[Curves] = ()
 
 
 @dataclass(frozen=True)
@@ -193,21 +196,6 @@ def check_metrics(run: Run) -> None:
         )
 
 
-def axis(low: float, high: float) -> list[float]:
-    """Give the ticks of an axis, 3 to 8 round numbers in even steps that enclose both ends.
-
-    An axis of numbers between 0 and 1 does not leave them.
-    """
-    if high - low < 0.1:
-        middle = (low + high) / 2
-        low, high = max(middle - 0.05, min(low, 0.0)), min(middle + 0.05, max(high, 1.0))
-    rough = (high - low) / 6
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * i, 10) for i in range(first, last + 1)]
-
-
 def draw(
     caption: str, rows: Sequence[tuple[str, Sequence[tuple[int, str, Metric]]]], legend: Sequence[tuple[int, str]] = ()
 ) -> Plot:
@@ -232,7 +220,7 @@ def draw(
             x, low, high = map(across, (metric.value, metric.low, metric.high))
             placed.append(Bar(f"{name}: {_interval(metric)}", x, low, high, y + 5, series))
             y += _LINE
-    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    digits = digits_of(ticks)
     said = [
         f"{label}: " + ", ".join((f"{name} " if legend else "") + _interval(metric) for _, name, metric in bars)
         for label, bars in rows
@@ -241,7 +229,7 @@ def draw(
         caption=caption,
         text=f"{caption} with 95 % intervals. {'; '.join(said)}.",
         height=y + _AXIS,
-        ticks=[(across(tick), _signed(f"{tick:.{digits}f}")) for tick in ticks],
+        ticks=[(across(tick), signed(f"{tick:.{digits}f}")) for tick in ticks],
         rows=labels,
         bars=placed,
         legend=legend,
@@ -378,14 +366,18 @@ def _breakdowns(systems: Sequence[System], main: str | None) -> Iterable[Block]:
         inside = [system for system in systems if any(key in system.metrics for key in own)]
         names = _in_order(inside, {name for name, _, _ in own})
         refusals = _REFUSALS if any(s.run.result.provenance.get("study") == "refusals" for s in inside) else ()
-        shown = [name for name in dict.fromkeys([main, *refusals]) if name in names]
+        curves = _curves(sort, own, inside)
+        wanted = [main, *refusals, *([] if curves else inside[0].run.task.shown)]
+        shown = [name for name in dict.fromkeys(wanted) if name in names]
         lines = [(name, system, [(name, "", group) for group in groups]) for name in names for system in inside]
+        captions = [plot.caption for plot in inside[0].run.task.curves if plot.by == sort]
         yield _split(
-            f"By {sort}",
+            captions[0] if curves else f"By {sort}",
             [(_bare(group), "", group) for group in groups],
             shown,
             inside,
             [_folded(f"All metrics by {sort}", ["metric", *map(_bare, groups)], lines)],
+            curves,
         )
 
 
@@ -395,7 +387,8 @@ def _studies(systems: Sequence[System]) -> Iterable[Block]:
         own = [key for key in keys if key[1].startswith(f"{study}=")]
         conditions = list(dict.fromkeys(condition for _, condition, _ in own))
         inside = [system for system in systems if any(key in system.metrics for key in own)]
-        names = [name for name in inside[0].run.task.main if any(name == key[0] for key in own)]
+        task = inside[0].run.task
+        names = [name for name in (*task.main, *task.shown) if any(name == key[0] for key in own)]
         groups = _natural({group for _, _, group in own if group})
         folded = []
         for name in names:
@@ -403,11 +396,32 @@ def _studies(systems: Sequence[System]) -> Iterable[Block]:
                 (_bare(c), system, [(name, c, group) for group in groups]) for c in conditions for system in inside
             ]
             folded.append(_folded(f"{name} by {study} and group", [study, *groups], lines))
-        yield _split(f"Study: {study}", [(_bare(c), c, "") for c in conditions], names, inside, folded)
+        curves = _curves(study, own, inside)
+        yield _split(f"Study: {study}", [(_bare(c), c, "") for c in conditions], names, inside, folded, curves)
+
+
+def _curves(by: str, keys: Sequence[Key], systems: Sequence[System]) -> list[Curves]:
+    """Draw the task's curves over a breakdown or a study by numbers: one of each kind for each system."""
+    drawn = []
+    for plot in systems[0].run.task.curves if by in {plot.by for plot in systems[0].run.task.curves} else ():
+        for system in systems[:_PLOTTED]:
+            own = [key for key in keys if key in system.metrics and plot.by == by]
+            lines = {
+                name: [(float(_bare(key[1] or key[2])), system.metrics[key]) for key in own if key[0] == name]
+                for name in plot.metrics
+            }
+            if all(len(points) > 1 for points in lines.values()):
+                drawn.append(draw_curves(plot.caption + (f", {system.name}" if len(systems) > 1 else ""), lines))
+    return drawn
 
 
 def _split(
-    title: str, parts: Sequence[Key], names: Sequence[str], systems: Sequence[System], folded: Sequence[Table]
+    title: str,
+    parts: Sequence[Key],
+    names: Sequence[str],
+    systems: Sequence[System],
+    folded: Sequence[Table],
+    curves: Sequence[Curves] = (),
 ) -> Block:
     """Show metrics of parts of the items: a label, a condition and a group each."""
     plots = [
@@ -423,7 +437,8 @@ def _split(
         [Cell(label), *(_cell(system.metrics.get((name, condition, group))) for name, system in columns)]
         for label, condition, group in parts
     ]
-    return Block(title, plots=plots, table=Table([corner, *heads], rows) if columns else None, folded=folded)
+    table = Table([corner, *heads], rows) if columns else None
+    return Block(title, plots=plots, curves=curves, table=table, folded=folded)
 
 
 def _folded(caption: str, columns: Sequence[str], lines: Sequence[tuple[str, System, Sequence[Key]]]) -> Table:
@@ -588,8 +603,8 @@ def _cell(metric: Metric | None, why: str = "") -> Cell:
     if metric is None:
         return Cell("—", why)
     return Cell(
-        _signed(f"{metric.value:.3f}"),
-        _signed(f"{metric.low:.3f}{_NBSP}to{_NBSP}{metric.high:.3f}, n{_NBSP}{metric.n:,}"),
+        signed(f"{metric.value:.3f}"),
+        signed(f"{metric.low:.3f}{_NBSP}to{_NBSP}{metric.high:.3f}, n{_NBSP}{metric.n:,}"),
     )
 
 
@@ -598,11 +613,7 @@ def _percent(metric: Metric) -> str:
 
 
 def _interval(metric: Metric) -> str:
-    return _signed(f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})")
-
-
-def _signed(number: str) -> str:
-    return number.replace("-", "−")
+    return signed(f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})")
 
 
 def _shortened(name: str) -> str:

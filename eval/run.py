@@ -12,11 +12,15 @@ from conceptbench.benchmark.modules.files import FILE_FAMILY
 from conceptbench.eval.annotation import examples as annotation_examples
 from conceptbench.eval.annotation import run as annotation
 from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
+from conceptbench.eval.curves import CurvePlot
 from conceptbench.eval.explanation import examples as explanation_examples
 from conceptbench.eval.explanation import run as explanation
 from conceptbench.eval.explanation.metrics import MAIN as MAIN_OF_EXPLANATION
 from conceptbench.eval.explanation.metrics import MAIN_WITHOUT_ANSWERS
 from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANATION
+from conceptbench.eval.neurons import examples as neurons_examples
+from conceptbench.eval.neurons import metrics as neurons_metrics
+from conceptbench.eval.neurons import run as neurons
 from conceptbench.eval.quality import examples as quality_examples
 from conceptbench.eval.quality import run as quality
 from conceptbench.eval.quality.clusterings import METHODS as METHODS_OF_QUALITY
@@ -33,8 +37,9 @@ class Task:
 
     `run` evaluates a system; the others read a run's folder and need no LLM: `recompute` gives its metrics again,
     `item_scores` the values of single items, `examples` some of them, good and bad. `metrics` says what each metric
-    means, in the order to show them; systems are ranked by the first of `main` that a result has. `groups` says of a
-    breakdown's groups what they are, where their names do not tell.
+    means, in the order to show them; systems are ranked by the first of `main` that a result has, if any. `groups` says
+    of a breakdown's groups what they are, where their names do not tell. `shown` are metrics whose breakdowns reports
+    show in the open beside the main one, `curves` what they draw as lines.
     """
 
     version: str
@@ -46,6 +51,8 @@ class Task:
     item_scores: Callable[[Path, Result, Progress | None], ItemScores]
     examples: Callable[[Path, Result], Sequence[Example]]
     groups: Mapping[str, str] = field(default_factory=dict)
+    shown: Sequence[str] = ()
+    curves: Sequence[CurvePlot] = ()
 
 
 TASKS: Final[dict[str, Task]] = {
@@ -70,6 +77,19 @@ TASKS: Final[dict[str, Task]] = {
         examples=explanation_examples.examples,
         groups=dict.fromkeys(explanation.SETTINGS, "setting")
         | dict.fromkeys([*FAMILIES, *INNER_FAMILIES, FILE_FAMILY], "family"),
+    ),
+    neurons.TASK: Task(
+        version=neurons.TASK_VERSION,
+        what="neurons of concepts: shared with wider concepts, needed by probes, stable; reported, not ranked",
+        main=(),
+        metrics=neurons_metrics.METRICS,
+        run=neurons.evaluate_neurons,
+        recompute=neurons.recompute,
+        item_scores=neurons.item_scores,
+        examples=neurons_examples.examples,
+        groups=neurons_metrics.GROUPS,
+        shown=neurons_metrics.SHOWN,
+        curves=neurons_metrics.CURVES,
     ),
     quality.TASK: Task(
         version=quality.TASK_VERSION,

@@ -53,6 +53,8 @@ class AlignedPair:
     """A pair: its alignment, the mean of its controls', and the p-value, as found and corrected.
 
     `curve` and `null_curve` are the same two at the fractions of the curve; `family` is that of the super-concept.
+    `nulls` are the alignments of its controls one by one; `shared` the neurons that both have among their top ones, in
+    the order of the sub-concept.
     """
 
     super_concept: str
@@ -67,6 +69,8 @@ class AlignedPair:
     p_holm: float
     curve: tuple[float, ...]
     null_curve: tuple[float, ...]
+    nulls: tuple[float, ...]
+    shared: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,11 @@ def align(
         scores = layer.super_scores(number, relatives, others)
         for scaling, scale in layer.scales.items():
             # The pair itself first, then its controls.
-            places = np.maximum(places_of(scores * scale), layer.places[scaling][np.append(sub, others)])
+            own = layer.places[scaling][np.append(sub, others)]
+            places = np.maximum(places_of(scores * scale), own)
             shared = (places[:, :, None] < counts).sum(axis=1) / counts
-            found[scaling].append(_Overlaps(wider, sub, shared))
+            neurons = np.flatnonzero(places[0] < counts[0])
+            found[scaling].append(_Overlaps(wider, sub, shared, neurons[own[0, neurons].argsort()]))
     if not found["raw"]:
         raise InputError(
             "No pair of a super- and a sub-concept can be compared: there is none, or no unrelated concept beside it"
@@ -150,11 +156,12 @@ def align(
 
 @dataclass(frozen=True, eq=False)
 class _Overlaps:
-    """The overlaps (1 + controls, fractions) of a pair, in the first row, and of its controls."""
+    """The overlaps (1 + controls, fractions) of a pair, in the first row, and of its controls; the pair's neurons."""
 
     wider: int
     sub: int
     shared: Floats
+    neurons: Ints
 
 
 class _Layer:
@@ -257,6 +264,8 @@ def _summary(
                 p_holm=float(holm[i]),
                 curve=tuple(own[i, np.argsort(fractions)].tolist()),
                 null_curve=tuple(null[i, np.argsort(fractions)].tolist()),
+                nulls=tuple(one.shared[1:, 0].tolist()),
+                shared=tuple(one.neurons.tolist()),
             )
             for i, one in enumerate(overlaps)
         ),

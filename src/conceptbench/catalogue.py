@@ -14,7 +14,12 @@ from conceptbench.runtime.models import weights_installed
 def tasks() -> list[dict[str, str]]:
     """The tasks that `eval` scores."""
     return [
-        {"task": name, "version": task.version, "what is scored": task.what, "main metric": task.main[0]}
+        {
+            "task": name,
+            "version": task.version,
+            "what is scored": task.what,
+            "main metric": task.main[0] if task.main else "",
+        }
         for name, task in TASKS.items()
     ]
 

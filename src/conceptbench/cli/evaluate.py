@@ -21,7 +21,7 @@ from conceptbench.cli.console import (
     out,
     print_json,
 )
-from conceptbench.runtime.errors import ConceptBenchError
+from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _STUDY_COLUMNS = (
     *("gold_match", "discrimination", "identification", "acceptance", "unparsable"),
-    *("alignment", "alignment_gain", "coverage_gain", "ami"),
+    *("alignment", "alignment_null", "alignment_gain", "alignment_significant", "coverage_gain", "ami"),
 )
 
 group = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
@@ -262,6 +262,78 @@ def explanation(
             **options,
         )
     _show(result, target, as_json)
+
+
+@group.command("neurons")
+def neurons(
+    store: Annotated[Path, typer.Option(help="The concept store; it must have its vectors.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the result. [default: results/neurons-STORE]", show_default=False),
+    ] = None,
+    layers: Annotated[str, typer.Option(help="all, or numbers such as 0,3,6 or 2-5.")] = "all",
+    model: Annotated[str | None, typer.Option(help="Of the store's models, if there are several.")] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="The ranking of the ablation's headline: probeless, weights, average_precision. All are recorded."
+        ),
+    ] = "probeless",
+    pairs: Annotated[
+        str, typer.Option(metavar="SOURCE,…", help="Of super- and sub-concepts; the headline is of the first.")
+    ] = "tree,labels,lexicon",
+    fraction: Annotated[float, typer.Option(help="Of the neurons that count as top.")] = 0.1,
+    controls: Annotated[int, typer.Option(min=1, help="Unrelated concepts that each pair is held against.")] = 99,
+    ablated: Annotated[int, typer.Option(min=1, help="Concepts of each layer whose neurons are ablated.")] = 60,
+    study: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="k: also align the concepts of other cuts of the tree.")
+    ] = None,
+    ks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K,…", help="Of --study k. [default: 1/4, 1/2, 1 and 2 times the store's]", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Pairs of each source and layer, and ablated concepts, drawn by the seed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    device: Annotated[str | None, typer.Option(help="For probes. [default: a GPU if any]", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell which neurons carry a store's concepts: shared with wider concepts, needed by probes, stable.
+
+    Example: `conceptbench eval neurons --store store --layers 0,3,6`
+    """
+    from conceptbench.eval.neurons import evaluate_neurons
+
+    target = folder or Path("results") / f"neurons-{store.resolve().name}"
+    with Bars(err) as progress:
+        result = evaluate_neurons(
+            store=store,
+            out=target,
+            layers=layers,
+            model=model,
+            method=method,  # type: ignore[arg-type]  # checked by evaluate_neurons
+            pairs=_listed(pairs),  # type: ignore[arg-type]  # checked by evaluate_neurons
+            fraction=fraction,
+            controls=controls,
+            ablated=ablated,
+            study=study,
+            ks=None if ks is None else _numbers(ks, "--ks"),
+            limit=limit,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    _show(result, target, as_json)
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in _listed(text)]
+    except ValueError as error:
+        raise InputError(f"{option} {text}: give whole numbers, such as 50,100,200") from error
 
 
 @group.command("quality")

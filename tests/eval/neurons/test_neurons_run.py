@@ -1,0 +1,476 @@
+"""The neurons task from a store to its page: real vectors, planted ones, shuffled ones, and what is refused."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import false_discovery_control
+
+from conceptbench.benchmark.schema import CONCEPTS, OCCURRENCES, SENTENCES, STORE_SCHEMA, TREES
+from conceptbench.benchmark.store import ConceptStore, write_table
+from conceptbench.builders.build import build
+from conceptbench.builders.clustering import ward_tree
+from conceptbench.eval.compare import compare_results
+from conceptbench.eval.layers import read_layer
+from conceptbench.eval.neurons import evaluate_neurons
+from conceptbench.eval.neurons.examples import examples
+from conceptbench.eval.neurons.records import RECORDS, read_records
+from conceptbench.eval.neurons.run import item_scores, recompute, score_of
+from conceptbench.eval.neurons.scoring import pooled_p_values
+from conceptbench.eval.probing.probes import probe
+from conceptbench.eval.report import report
+from conceptbench.eval.result import Result, read_result, write_records
+from conceptbench.runtime.errors import InputError
+
+FAMILIES, SIZE, EACH, WIDTH = 20, 4, 12, 80
+COUNT = FAMILIES * SIZE
+
+
+def letters(number: int) -> str:
+    """A word for a number, of letters alone."""
+    return "".join(chr(97 + int(digit)) for digit in str(number))
+
+
+def write_store(
+    folder: Path,
+    vectors: np.ndarray,
+    k: int,
+    names: np.ndarray,
+    *,
+    labels: Callable[[str], str | None] = lambda name: name,
+    words: np.ndarray | None = None,
+    sentences: np.ndarray | None = None,
+) -> Path:
+    """Write a store of one layer: the tree of the vectors (tokens, width), cut into k; `names` (tokens,) label it."""
+    tree = ward_tree(vectors)
+    concept = tree.cut(k)
+    tokens = len(vectors)
+    spoken = np.array([f"{name} {i % 6}" for i, name in enumerate(names)]) if words is None else words
+    placed = np.random.default_rng(0).integers(80, size=tokens) if sentences is None else sentences
+    ids = [f"toy/L00/C{number:04d}" for number in range(k)]
+    rows = [np.flatnonzero(concept == number) for number in range(k)]
+    write_table(
+        folder / "concepts" / "toy" / "L00.parquet",
+        CONCEPTS,
+        {
+            "concept": ids,
+            "model": ["toy"] * k,
+            "layer": [0] * k,
+            "cluster": range(k),
+            "size": [len(own) for own in rows],
+            "words": [[{"word": word, "count": 1} for word in spoken[own]] for own in rows],
+            "label": [labels(max(set(names[own]), key=names[own].tolist().count)) for own in rows],
+            "cohesion": [0.0] * k,
+        },
+    )
+    write_table(
+        folder / "occurrences" / "toy" / "L00.parquet",
+        OCCURRENCES,
+        {
+            "concept": [ids[number] for number in concept],
+            "word": spoken.tolist(),
+            "sentence": placed.tolist(),
+            "position": [0] * tokens,
+        },
+    )
+    write_table(folder / "trees" / "toy" / "L00.parquet", TREES, dict(zip(TREES.names, tree.linkage.T, strict=True)))
+    write_table(folder / "sentences.parquet", SENTENCES, {"sentence": range(80), "text": ["a"] * 80})
+    (folder / "vectors" / "toy").mkdir(parents=True, exist_ok=True)
+    np.save(folder / "vectors" / "toy" / "L00.npy", vectors.astype(np.float32))
+    manifest = {"schema": STORE_SCHEMA, "models": {"toy": {"layers_available": 1, "k": k}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def planted(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors whose concepts move neurons of their family and some of their own; the name `family concept` of each."""
+    generator = np.random.default_rng(seed)
+    concept = np.repeat(np.arange(COUNT), EACH)
+    vectors = generator.normal(size=(len(concept), WIDTH)) * 0.5
+    for family in range(FAMILIES):
+        neurons = generator.choice(WIDTH, 8, replace=False)
+        vectors[np.ix_(concept // SIZE == family, neurons)] += 3.0 * generator.choice([-1, 1], 8)
+    for number in range(COUNT):
+        neurons = generator.choice(WIDTH, 8, replace=False)
+        vectors[np.ix_(concept == number, neurons)] += 1.5 * generator.choice([-1, 1], 8)
+    return vectors, np.array([f"q{letters(number // SIZE)} z{letters(number)}" for number in concept])
+
+
+def kin(name: str) -> str:
+    """The family's name alone: concepts of a family have one label."""
+    return name.partition(" ")[0]
+
+
+@pytest.fixture(scope="module")
+def planted_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    vectors, names = planted()
+    vectors[:, 5] = 7.0
+    return write_store(tmp_path_factory.mktemp("planted") / "store", vectors, COUNT, names, labels=kin)
+
+
+@pytest.fixture(scope="module")
+def planted_run(planted_store: Path) -> tuple[Path, Result]:
+    out = planted_store.parent / "result"
+    return out, evaluate_neurons(store=planted_store, out=out, pairs=["tree", "labels"], ablated=25)
+
+
+@pytest.fixture(scope="module")
+def real_store(tmp_path_factory: pytest.TempPathFactory, one_layer_minilm: str) -> Path:
+    """A store of both layers of MiniLM's first layer, of real sentences."""
+    from gensim.test.utils import datapath
+
+    folder = tmp_path_factory.mktemp("real")
+    with open(datapath("lee_background.cor"), encoding="utf-8") as file:
+        texts = [text.strip() + "." for line in file for text in line.split(".") if len(text.split()) > 3]
+    (folder / "news.txt").write_text("\n".join(texts[:300]), encoding="utf-8")
+    build(
+        corpus=str(folder / "news.txt"),
+        model=one_layer_minilm,
+        layers="all",
+        k=40,
+        min_count=3,
+        max_count=10,
+        out=folder / "store",
+    )
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def real_run(real_store: Path) -> tuple[Path, Result]:
+    out = real_store.parent / "result"
+    return out, evaluate_neurons(store=real_store, out=out, controls=30, ablated=15, study="k", ks=[20, 40])
+
+
+# Real vectors
+
+
+def test_a_real_store_from_end_to_end(real_run: tuple[Path, Result], real_store: Path) -> None:
+    out, result = real_run
+    assert result == read_result(out)
+    assert result.provenance["constant_neurons"] == {}
+    for name in ("alignment", "raw_alignment", "alignment_null", "stability_overlap", "probe_auroc", "ablation_mean"):
+        metric = result.metrics[name]
+        assert metric.low <= metric.value <= metric.high <= 1.0
+        parts = [result.metrics[f"{name}/L{layer:02d}"] for layer in (0, 1)]
+        assert metric.n == sum(part.n for part in parts)
+        assert metric.value == pytest.approx(sum(part.value * part.n for part in parts) / metric.n)
+    assert result.metrics["probe_auroc"].low > 0.7
+    assert result.metrics["stability_overlap"].low > 0.5
+    assert result.metrics["alignment"] == result.metrics["alignment/tree"]
+    assert {"alignment/lexicon", "raw_alignment/top=0.5", "accuracy_random/keep=0.1"} <= result.metrics.keys()
+    assert result.metrics["alignment/top=0.5"].value > result.metrics["alignment/top=0.1"].value
+    store = ConceptStore.open(real_store)
+    rows = {row["concept"]: row for row in read_records(out) if row["kind"] == "concept"}
+    for layer in (0, 1):
+        table = store.concepts(store.models[0], layer).to_pylist()
+        assert {row["concept"]: row["size"] for row in table} == {
+            row["concept"]: rows[row["concept"]]["size"] for row in table
+        }
+
+
+def test_every_metric_comes_from_the_records(real_run: tuple[Path, Result], tmp_path: Path) -> None:
+    out, result = real_run
+    assert recompute(out, result) == result.metrics
+    rows = read_records(out)
+    for row in rows:
+        if row["kind"] == "pair" and row["scaling"] == "raw":
+            row["alignment"] = [1.0] * len(row["alignment"])
+    write_records(tmp_path, pq.read_table(out / "records.parquet").from_pylist(rows, schema=RECORDS))
+    changed = recompute(tmp_path, result)
+    assert changed["raw_alignment"].value == 1.0
+    assert changed["raw_alignment_significant"].value > result.metrics["raw_alignment_significant"].value
+    assert changed["alignment"] == result.metrics["alignment"]
+
+
+def test_the_same_run_gives_the_same_records(real_store: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        evaluate_neurons(store=real_store, out=tmp_path, layers="1", controls=30, limit=5, seed=seed)
+        for seed in (0, 0, 1)
+    )
+    assert again.records_sha256 == first.records_sha256
+    assert again.metrics == first.metrics
+    assert other.metrics["alignment"].n == other.metrics["ablation_zero"].n == 5
+    assert other.records_sha256 != first.records_sha256
+
+
+def test_the_study_cuts_the_tree_again(real_run: tuple[Path, Result]) -> None:
+    out, result = real_run
+    assert result.provenance["ks"] == [20, 40]
+    assert result.metrics["alignment/k=40"] == result.metrics["alignment"]
+    half = [row for row in read_records(out) if row["condition"] == "k=20" and row["scaling"] == "zscored"]
+    assert {row["layer"] for row in half} == {0, 1}
+    assert result.metrics["alignment/k=20"].n == len(half) <= 40
+
+
+def test_the_whole_probe_is_that_of_the_probing_task(real_run: tuple[Path, Result], real_store: Path) -> None:
+    store = ConceptStore.open(real_store)
+    layer = read_layer(store, store.models[0], 1)
+    names = np.array(layer.concepts, dtype=object)[layer.index]
+    rows = [row for row in read_records(real_run[0]) if row["kind"] == "ablation" and row["layer"] == 1]
+    first = {row["concept"]: row["auroc"][0] for row in rows if row["mode"] == "zero" and row["order"] == "top"}
+    assert len(first) == 15
+    found = probe(np.asarray(layer.vectors), names, layer.words, sentences=layer.sentences, only=list(first))
+    assert first == pytest.approx({name: found[name].auroc.value for name in first}, abs=1e-6)
+
+
+def test_the_page_draws_curves(real_run: tuple[Path, Result], tmp_path: Path) -> None:
+    html, markdown = (path.read_text() for path in report([real_run[0]], out=tmp_path, recompute=True))
+    # Two lines in each of four plots of alignment, three in each of three of accuracy.
+    assert html.count("<polyline") == html.count("<polygon") == 2 * 4 + 3 * 3
+    drawn = [
+        [tuple(map(float, point.split(","))) for point in line.split(" ")]
+        for line in re.findall(r'<polyline points="([^"]+)"', html)
+    ]
+    for line in drawn:
+        assert [x for x, _ in line] == sorted(x for x, _ in line)
+        assert all(48 <= x <= 466 and 12 <= y <= 236 for x, y in line)
+    value = real_run[1].metrics["alignment/top=0.2"].value
+    assert f"alignment at 0.2: {value:.3f}" in html
+    assert "ranked by" not in html
+    assert "## Neurons" in markdown
+    assert "shares" in markdown
+    assert "top neurons:" in markdown
+
+
+# Planted vectors
+
+
+def test_planted_kinship_is_found_and_its_neurons_are_needed(planted_run: tuple[Path, Result]) -> None:
+    metrics = planted_run[1].metrics
+    for source in ("tree", "labels"):
+        for prefix in ("", "raw_"):
+            assert metrics[f"{prefix}alignment/{source}"].value > 0.7
+            assert metrics[f"{prefix}alignment_gain/{source}"].low > 0.4
+            assert metrics[f"{prefix}alignment_significant/{source}"].value > 0.9
+    for ranking in ("probeless", "probeless_raw", "weights", "average_precision"):
+        assert metrics[f"ablation_mean/{ranking}"].low > 0.05
+    assert metrics["accuracy_top/mean=0.2"].high < metrics["accuracy_random/mean=0.2"].low
+    assert metrics["stability_overlap"].low > 0.5
+
+
+def test_constant_neurons_are_counted_and_never_shared(planted_run: tuple[Path, Result]) -> None:
+    out, result = planted_run
+    assert result.provenance["constant_neurons"] == {"L00": 1}
+    shared = [row["neurons"] for row in read_records(out) if row["kind"] == "pair"]
+    assert shared
+    assert not any(5 in neurons for neurons in shared)
+
+
+def test_shuffled_labels_are_not_found(tmp_path: Path) -> None:
+    vectors, names = planted()
+    shuffled = iter(np.random.default_rng(3).permutation(np.repeat(np.arange(FAMILIES), SIZE)).tolist())
+    store = write_store(tmp_path / "store", vectors, COUNT, names, labels=lambda _: f"q{letters(next(shuffled))}")
+    metrics = evaluate_neurons(store=store, out=tmp_path / "out", pairs=["labels"], ablated=1).metrics
+    assert metrics["alignment"].n > 70
+    for prefix in ("", "raw_"):
+        assert abs(metrics[f"{prefix}alignment_gain"].value) < 0.05
+        assert metrics[f"{prefix}alignment_significant"].value <= 0.05
+        assert metrics[f"{prefix}alignment_above"].value <= 0.15
+
+
+def test_corrected_p_values_are_those_of_the_definition(real_run: tuple[Path, Result]) -> None:
+    out, result = real_run
+    rows = read_records(out)
+    corrected = score_of(rows, result).corrected
+    own = [
+        (number, row)
+        for number, row in enumerate(rows)
+        if row["kind"] == "pair" and (row["source"], row["scaling"], row["k"]) == ("tree", "zscored", 40)
+    ]
+    pool = []
+    values = []
+    for _, row in own:
+        controls = row["controls"]
+        others = [controls[:i] + controls[i + 1 :] for i in range(len(controls))]
+        pool += [(one - np.mean(rest)) / np.std(rest, ddof=1) for one, rest in zip(controls, others, strict=True)]
+        at = row["fractions"].index(0.1)
+        assert row["null"][at] == pytest.approx(np.mean(controls))
+        assert row["p"] == pytest.approx(
+            (1 + sum(one >= row["alignment"][at] for one in controls)) / (1 + len(controls))
+        )
+        values.append((row["alignment"][at] - np.mean(controls)) / np.std(controls, ddof=1))
+    p = [(1 + sum(other >= value - 1e-9 for other in pool)) / (1 + len(pool)) for value in values]
+    expected = false_discovery_control(p)
+    assert [corrected[number] for number, _ in own] == pytest.approx(expected)
+
+
+def test_pooled_p_values_are_uniform_for_values_like_their_controls() -> None:
+    generator = np.random.default_rng(0)
+    place, scale = generator.normal(size=(2, 1500, 1))
+    drawn = place + np.exp(scale) * generator.normal(size=(1500, 41))
+    p = pooled_p_values(drawn[:, 0].tolist(), drawn[:, 1:].tolist())
+    for level in (0.01, 0.05, 0.2, 0.5):
+        assert (p <= level).mean() == pytest.approx(level, abs=4 * np.sqrt(level / 1500))
+    assert pooled_p_values([9.0, 9.0], [[0.0, 1.0, 2.0, 1.5], [0.0, 1.0]]).tolist() == [1 / 5, 1.0]
+
+
+def test_runs_are_compared_pair_by_pair(planted_run: tuple[Path, Result], planted_store: Path, tmp_path: Path) -> None:
+    out, result = planted_run
+    scores = item_scores(out, result)
+    pairs = scores.values["alignment"]
+    assert np.mean(list(pairs.values())) == pytest.approx(result.metrics["alignment"].value)
+    assert len(pairs) == result.metrics["alignment"].n
+    assert {item for own in scores.values.values() for item in own} <= scores.groups.keys()
+    wide = evaluate_neurons(store=planted_store, out=tmp_path, pairs=["tree", "labels"], ablated=25, fraction=0.5)
+    found = compare_results(out, tmp_path)
+    assert found.main is None
+    difference = result.metrics["alignment_gain"].value - wide.metrics["alignment_gain"].value
+    assert found.differences["alignment_gain"].value == pytest.approx(difference)
+
+
+def test_examples_show_pairs_and_concepts(planted_run: tuple[Path, Result]) -> None:
+    found = examples(*planted_run)
+    good = [one for one in found if one.good]
+    assert len(good) == 12
+    assert all("shares 0." in one.answer or "shares 1." in one.answer for one in good)
+    assert sum(one.good is None and "top neurons" in one.answer for one in found) == 12
+    assert found == examples(*planted_run)
+
+
+def test_the_method_chooses_the_ablations_headline(planted_store: Path, tmp_path: Path) -> None:
+    result = evaluate_neurons(store=planted_store, out=tmp_path, pairs=["labels"], method="weights", ablated=10)
+    assert result.metrics["ablation_keep"] == result.metrics["ablation_keep/weights"]
+    assert result.metrics["ablation_keep"] != result.metrics["ablation_keep/probeless"]
+    assert recompute(tmp_path, result) == result.metrics
+
+
+# What is left out, and what is refused
+
+
+def test_what_a_store_does_not_have_is_said(tmp_path: Path) -> None:
+    vectors, names = planted()
+    words = np.array(["alike"] * len(names))
+    store = write_store(tmp_path / "store", vectors, COUNT, names, labels=lambda _: None, words=words)
+    result = evaluate_neurons(store=store, out=tmp_path / "out", pairs=["labels", "lexicon", "tree"])
+    assert "no labels" in result.provenance["undefined"]["alignment"]
+    assert "no labels" in result.provenance["skipped"]["labels pairs"]["L00"]
+    assert "no two gold concepts" in result.provenance["skipped"]["lexicon pairs"]["L00"]
+    assert result.provenance["skipped"]["ablation"]["L00"] == {"too few word types": COUNT}
+    assert f"too few word types ({COUNT})" in result.provenance["undefined"]["ablation_mean"]
+    assert not any(name.startswith(("ablation", "probe")) for name in result.metrics)
+    assert result.metrics["alignment/tree"].n == COUNT
+    (page, _) = report([tmp_path / "out"], out=tmp_path, recompute=True)
+    assert "add them with" in page.read_text()
+
+
+def test_too_few_concepts_leave_no_pairs(tmp_path: Path) -> None:
+    vectors, names = planted()
+    one_sentence = np.zeros(len(names), dtype=int)
+    store = write_store(tmp_path / "store", vectors, 2, names, labels=lambda _: None, sentences=one_sentence)
+    result = evaluate_neurons(store=store, out=tmp_path / "out", pairs=["tree"], study="k", ks=[3, 10**6])
+    assert "more concepts (K = 2)" in result.provenance["undefined"]["alignment"]
+    assert "one sentence" in result.provenance["undefined"]["stability_overlap"]
+    assert "2 to 960" in result.provenance["skipped"]["study k=1000000"]["L00"]
+    assert not any(name.startswith(("alignment", "stability_overlap")) for name in result.metrics)
+
+
+def test_few_controls_give_no_share_of_significant_pairs(planted_store: Path, tmp_path: Path) -> None:
+    result = evaluate_neurons(store=planted_store, out=tmp_path, pairs=["tree"], controls=10, ablated=1)
+    assert "No pair has 19 controls" in result.provenance["undefined"]["alignment_significant"]
+    assert "alignment_significant" not in result.metrics
+    assert result.metrics["alignment_gain"].low > 0.4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"method": "gradient"}, "--method gradient: choose one of probeless"),
+        ({"pairs": ["tree", "words"]}, "--pairs tree,words"),
+        ({"pairs": []}, "give some of tree"),
+        ({"pairs": ["tree", "tree"]}, "each once"),
+        ({"fraction": 0.0}, "above 0 and at most 1"),
+        ({"fraction": float("nan")}, "above 0 and at most 1"),
+        ({"controls": 0}, "--controls 0: give at least 1"),
+        ({"ablated": 0}, "--ablated 0"),
+        ({"limit": 0}, "--limit 0"),
+        ({"study": "prompt"}, "--study prompt: there is no such study"),
+        ({"ks": [3]}, "--ks: the numbers of concepts are for --study k"),
+        ({"study": "k", "ks": [1]}, "each at least 2"),
+        ({"layers": "3"}, "layer 3 does not exist"),
+        ({"model": "bert"}, "--model bert"),
+    ],
+)
+def test_wrong_options_are_named(planted_store: Path, tmp_path: Path, options: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        evaluate_neurons(store=planted_store, out=tmp_path / "out", **options)
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def changed(store: Path, folder: Path, change: Callable[[np.ndarray], np.ndarray | None]) -> Path:
+    """A copy of the store with other vectors, or none."""
+    shutil.copytree(store, folder / "store")
+    path = folder / "store" / "vectors" / "toy" / "L00.npy"
+    vectors = change(np.load(path))
+    if vectors is None:
+        path.unlink()
+    else:
+        np.save(path, vectors)
+    return folder / "store"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda _: None, "vectors are kept only where a store was built"),
+        (lambda vectors: np.where(np.arange(960)[:, None] == 7, np.nan, vectors), "layer 0 of toy: the vectors: row 7"),
+        (lambda vectors: np.where(np.arange(960)[:, None] == 7, np.inf, vectors), "row 7 holds"),
+        (np.ones_like, "all neurons are the same"),
+        (lambda vectors: vectors[:9], "9 vectors of 960 tokens"),
+    ],
+)
+def test_vectors_that_cannot_be_used(
+    planted_store: Path, tmp_path: Path, change: Callable[[np.ndarray], np.ndarray | None], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        evaluate_neurons(store=changed(planted_store, tmp_path, change), out=tmp_path / "out")
+
+
+def test_one_concept_cannot_be_ranked(tmp_path: Path) -> None:
+    vectors, names = planted()
+    store = write_store(tmp_path / "store", vectors, 1, names)
+    with pytest.raises(InputError, match="has one concept"):
+        evaluate_neurons(store=store, out=tmp_path / "out")
+
+
+def test_a_tree_that_is_not_the_concepts_own_is_refused(planted_store: Path, tmp_path: Path) -> None:
+    shutil.copytree(planted_store, tmp_path / "store")
+    linkage = ward_tree(np.random.default_rng(0).normal(size=(960, 3))).linkage
+    columns = dict(zip(TREES.names, linkage.T, strict=True))
+    write_table(tmp_path / "store" / "trees" / "toy" / "L00.parquet", TREES, columns)
+    with pytest.raises(InputError, match="layer 0 of toy: The labels are not the cut of this tree"):
+        evaluate_neurons(store=tmp_path / "store", out=tmp_path / "out")
+
+
+def test_a_store_of_k_means_has_no_tree(planted_store: Path, tmp_path: Path) -> None:
+    shutil.copytree(planted_store, tmp_path / "store")
+    manifest = json.loads((planted_store / "manifest.json").read_text())
+    manifest["models"]["toy"]["clustering"] = "kmeans"
+    (tmp_path / "store" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="has no merge tree; build a store with --clustering ward"):
+        evaluate_neurons(store=tmp_path / "store", out=tmp_path / "out")
+
+
+def test_the_command_prints_a_table_and_refuses_bad_input(planted_store: Path, tmp_path: Path) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "conceptbench", "eval", "neurons", "--store", str(planted_store)]
+        return subprocess.run(
+            [*command, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    done = run("--pairs", "tree", "--ablated", 5, "--limit", 20, "--study", "k", "--ks", "40,80")
+    assert done.returncode == 0, done.stderr
+    assert "alignment_gain" in done.stdout
+    assert "k=40" in done.stdout
+    assert read_result(tmp_path / "results" / "neurons-store").metrics["alignment"].n == 20
+    wrong = run("--ks", "4,five", "--study", "k")
+    assert wrong.returncode == 2
+    assert "--ks 4,five: give whole numbers" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
