@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from conceptbench.benchmark.lexicon import GoldConcept, Split, ancestors
+from conceptbench.benchmark.lexicon import GoldConcept, Split, lineages
 from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
@@ -60,7 +60,7 @@ def draw_items(
         raise InputError(
             f"lists of {shown} words: give 2 or more, and fewer than the {short or 'smallest'} concept has"
         )
-    lines = {concept.id: {wide.id for wide in ancestors(concept, lexicon)} for concept in lexicon.values()}
+    lines = lineages(lexicon)
     return [
         _draw(concept, purity, shown, seed, _near(concept, lexicon, lines, seed))
         for concept in chosen
@@ -100,13 +100,6 @@ def _near(
     concept: GoldConcept, lexicon: Mapping[str, GoldConcept], lines: Mapping[str, set[str]], seed: int
 ) -> list[GoldConcept]:
     """Give the concepts that intruders may come from: siblings first, each group in random order."""
-    outside = [
-        other
-        for other in lexicon.values()
-        if other.kind == concept.kind
-        and other.id != concept.id
-        and other.id not in lines[concept.id]
-        and concept.id not in lines[other.id]
-    ]
+    outside = [other for other in lexicon.values() if other.kind == concept.kind and other.id not in lines[concept.id]]
     rank = {other.id: generator_of("near", seed, concept.id, other.id).random() for other in outside}
     return sorted(outside, key=lambda other: (other.parent is None or other.parent != concept.parent, rank[other.id]))

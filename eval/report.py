@@ -30,6 +30,7 @@ _TEMPLATES = {".html": "report.html.jinja", ".md": "report.md.jinja"}
 _PANEL = ("judge_sensitivity", "judge_specificity", "judge_youden")
 _REFUSALS = ("refused", "refused_first", "recovered")
 _DIGEST = re.compile(r"\b[0-9a-f]{40,64}\b")
+_CROSSED = re.compile(r"(L\d+):(.+)")
 _DIGEST_SHOWN = 16
 _LONGEST_NAME = 30
 # More systems than this make a plot of groups unreadable; tables show all.
@@ -43,10 +44,14 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, and what is said in small print below."""
+    """A cell of a table: its text, and what is said in small print below.
+
+    `heat`, from 0 to 1, shades the cell of a heat map, where the note is shown when it is pointed at.
+    """
 
     text: str
     note: str = ""
+    heat: float | None = None
 
 
 @dataclass(frozen=True)
@@ -291,6 +296,7 @@ def _section(systems: Sequence[System], main: str | None, progress: Progress) ->
         _headlines(systems),
         *_judges(systems),
         *_breakdowns(systems, main),
+        *_heat_maps(systems),
         *_studies(systems),
         *_examples(systems),
         _provenance(systems),
@@ -355,7 +361,11 @@ def _headlines(systems: Sequence[System]) -> Block:
 
 
 def _breakdowns(systems: Sequence[System], main: str | None) -> Iterable[Block]:
-    keys = [key for key in _keys(systems) if key[2] and not key[1] and not key[0].startswith("judge_")]
+    keys = [
+        key
+        for key in _keys(systems)
+        if key[2] and not key[1] and not key[0].startswith("judge_") and not _CROSSED.fullmatch(key[2])
+    ]
     known = systems[0].run.task.groups
     for sort in dict.fromkeys(_sort(group, known) for _, _, group in keys):
         own = [key for key in keys if _sort(key[2], known) == sort]
@@ -381,6 +391,42 @@ def _breakdowns(systems: Sequence[System], main: str | None) -> Iterable[Block]:
         )
 
 
+def _heat_maps(systems: Sequence[System]) -> Iterable[Block]:
+    """Show metrics broken down by layer and group at once, as `auroc/L03:semantic`: a table a metric and system."""
+    tables, ends = [], []
+    for system in systems:
+        crossed = [(key, found) for key in system.metrics if not key[1] and (found := _CROSSED.fullmatch(key[2]))]
+        for name in _in_order(systems, {key[0] for key, _ in crossed}):
+            own = [found for key, found in crossed if key[0] == name]
+            layers, groups = _natural({found[1] for found in own}), _natural({found[2] for found in own})
+            values = [system.metrics[name, "", found[0]].value for found in own]
+            ends += values
+            rows = [
+                [Cell(group or "all"), *(_shaded(system.metrics.get((name, "", inner)), values) for inner in inside)]
+                for group, inside in [
+                    ("", layers),
+                    *((group, [f"{layer}:{group}" for layer in layers]) for group in groups),
+                ]
+            ]
+            tables.append(Table([name, *layers], rows, f"{name} of {system.name}"))
+    if tables:
+        notes = [
+            f"The darker, the higher, from {min(ends):.2f} to {max(ends):.2f}; point at a cell for its interval.",
+        ]
+        yield Block(
+            "By layer and kind", notes, table=tables[0] if len(tables) == 1 else None, folded=tables[1:] and tables
+        )
+
+
+def _shaded(metric: Metric | None, values: Sequence[float]) -> Cell:
+    """Make a cell of a heat map whose darkest is the highest of the values."""
+    if metric is None:
+        return Cell("—")
+    low, high = min(values), max(values)
+    heat = 0.5 if high == low else min(max((metric.value - low) / (high - low), 0.0), 1.0)
+    return Cell(signed(f"{metric.value:.2f}"), _cell(metric).note, round(heat, 3))
+
+
 def _studies(systems: Sequence[System]) -> Iterable[Block]:
     keys = [key for key in _keys(systems) if key[1]]
     for study in dict.fromkeys(condition.partition("=")[0] for _, condition, _ in keys):
@@ -388,7 +434,8 @@ def _studies(systems: Sequence[System]) -> Iterable[Block]:
         conditions = list(dict.fromkeys(condition for _, condition, _ in own))
         inside = [system for system in systems if any(key in system.metrics for key in own)]
         task = inside[0].run.task
-        names = [name for name in (*task.main, *task.shown) if any(name == key[0] for key in own)]
+        given = {name for name, _, _ in own}
+        names = [name for name in (*task.main, *task.shown) if name in given] or _in_order(inside, given)
         groups = _natural({group for _, _, group in own if group})
         folded = []
         for name in names:

@@ -21,6 +21,10 @@ from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANAT
 from conceptbench.eval.neurons import examples as neurons_examples
 from conceptbench.eval.neurons import metrics as neurons_metrics
 from conceptbench.eval.neurons import run as neurons
+from conceptbench.eval.probing import examples as probing_examples
+from conceptbench.eval.probing import run as probing
+from conceptbench.eval.probing.task_metrics import MAIN as MAIN_OF_PROBING
+from conceptbench.eval.probing.task_metrics import METRICS as METRICS_OF_PROBING
 from conceptbench.eval.quality import examples as quality_examples
 from conceptbench.eval.quality import run as quality
 from conceptbench.eval.quality.clusterings import METHODS as METHODS_OF_QUALITY
@@ -77,6 +81,16 @@ TASKS: Final[dict[str, Task]] = {
         examples=explanation_examples.examples,
         groups=dict.fromkeys(explanation.SETTINGS, "setting")
         | dict.fromkeys([*FAMILIES, *INNER_FAMILIES, FILE_FAMILY], "family"),
+    ),
+    probing.TASK: Task(
+        version=probing.TASK_VERSION,
+        what="linear probes: an encoder's layers, of gold concepts in a second corpus and of the concepts of a store",
+        main=(MAIN_OF_PROBING,),
+        metrics=METRICS_OF_PROBING,
+        run=probing.evaluate_probing,
+        recompute=probing.recompute,
+        item_scores=probing.item_scores,
+        examples=probing_examples.examples,
     ),
     neurons.TASK: Task(
         version=neurons.TASK_VERSION,

@@ -109,6 +109,22 @@ def ancestors(concept: GoldConcept, lexicon: Mapping[str, GoldConcept]) -> list[
     return found
 
 
+def lineages(lexicon: Mapping[str, GoldConcept]) -> dict[str, set[str]]:
+    """Give, by id, the ids of each concept's line: itself, its ancestors and its descendants.
+
+    Raises
+    ------
+    ConceptBenchError
+        if a parent does not exist or the parents form a circle.
+    """
+    lines = {concept.id: {concept.id} for concept in lexicon.values()}
+    for concept in lexicon.values():
+        for wide in ancestors(concept, lexicon):
+            lines[concept.id].add(wide.id)
+            lines[wide.id].add(concept.id)
+    return lines
+
+
 def read_concepts(text: str, name: str) -> Iterator[GoldConcept]:
     """Read the lines of a lexicon file, of which the first holds the canary.
 

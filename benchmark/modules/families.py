@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from conceptbench.benchmark.lexicon import GoldConcept, Split, ancestors
+from conceptbench.benchmark.lexicon import GoldConcept, Split, lineages
 from conceptbench.benchmark.modules.answers import Answer, Part, Rule
 from conceptbench.benchmark.modules.known import KnownModule
 from conceptbench.benchmark.modules.patterns import TEMPLATES, Pattern, patterns_of
@@ -139,13 +139,11 @@ class Draw:
 
     def _kin(self, concept: GoldConcept) -> tuple[str, ...]:
         """Give the ids of a concept, its ancestors, descendants and siblings."""
-        line = {concept.id, *(wide.id for wide in ancestors(concept, self.lexicon))}
+        line = lineages(self.lexicon)[concept.id]
         return tuple(
             other.id
             for other in self.lexicon.values()
-            if other.id in line
-            or (other.parent is not None and other.parent == concept.parent)
-            or concept.id in {wide.id for wide in ancestors(other, self.lexicon)}
+            if other.id in line or (other.parent is not None and other.parent == concept.parent)
         )
 
 

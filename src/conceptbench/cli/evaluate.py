@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _STUDY_COLUMNS = (
     *("gold_match", "discrimination", "identification", "acceptance", "unparsable"),
     *("alignment", "alignment_null", "alignment_gain", "alignment_significant", "coverage_gain", "ami"),
+    *("store_auroc", "null_auroc", "store_auroc_gain"),
 )
 
 group = typer.Typer(no_args_is_help=True, help="Score a system on a task.")
@@ -262,6 +263,72 @@ def explanation(
             **options,
         )
     _show(result, target, as_json)
+
+
+@group.command("probing")
+def probing(
+    store: Annotated[Path, typer.Option(help="The concept store, with its vectors.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the result. [default: results/probing-STORE]", show_default=False),
+    ] = None,
+    layers: Annotated[str, typer.Option(help="all, a list such as 0,3,6, or a range such as 2-5.")] = "all",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Of a store of several; its folder, where the store's name of it does not load."),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="Where gold concepts are looked for, as in `build`. [default: the gold lexicon's sentences]",
+            show_default=False,
+        ),
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Where a tabular corpus has its text.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="STUDY", help="k: cut the trees at other K too.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Concepts, drawn by the seed: of each split of the lexicon, of each layer.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of splits, negatives, controls and the permutation.")] = 0,
+    c: Annotated[float, typer.Option(help="Inverse strength of the probes' penalty.")] = 1.0,
+    l1_ratio: Annotated[float, typer.Option(help="Share of the l1 penalty, 0 to 1.")] = 0.0,
+    device: Annotated[str | None, typer.Option(help="Torch device. [default: a GPU if there is one]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Probe an encoder's layers for gold concepts in another corpus, and for the concepts of a store.
+
+    Example: `conceptbench eval probing --store concepts --layers 0,3,6`
+    """
+    from conceptbench.benchmark.schema import slug
+    from conceptbench.eval.probing.run import evaluate_probing
+
+    target = folder or Path("results") / f"probing-{slug(store.resolve().name)}"
+    with Bars(err) as progress:
+        result = evaluate_probing(
+            store=store,
+            out=target,
+            layers=layers,
+            model=model,
+            corpus=corpus,
+            text_column=text_column,
+            study=study,
+            limit=limit,
+            seed=seed,
+            c=c,
+            l1_ratio=l1_ratio,
+            device=device,
+            progress=progress,
+        )
+    _show(result, target, as_json)
+    if not as_json:
+        for name, counts in result.provenance["skipped"].items():
+            out.print(f"{name}: {_counted(counts)}", highlight=False, markup=False)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Say how many concepts were probed, and how many were not and why."""
+    skipped = [f"{count:,} {reason}" for reason, count in counts.items() if reason != "probed" and count]
+    return f"{counts['probed']:,} probed" + (f"; skipped: {', '.join(skipped)}" if skipped else "")
 
 
 @group.command("neurons")

@@ -1,0 +1,55 @@
+"""The null of a store's concepts: clusters of the same vectors with every neuron permuted independently.
+
+Clusters can be told apart by construction, whatever they hold. Permuted vectors have the same values of each neuron,
+but no neuron knows of another: their clusters mean nothing, and what probes get of them is what clustering alone gives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from conceptbench.builders.clustering import MergeTree, ward_tree
+from conceptbench.runtime.draws import generator_of
+from conceptbench.runtime.files import sha256, whole
+from conceptbench.runtime.progress import Progress
+
+_COLUMNS = 64
+
+
+def permuted(vectors: np.ndarray, seed: int, layer: int) -> np.ndarray:
+    """Permute every neuron independently over the tokens: a new array of the shape and dtype of `vectors`."""
+    generator = generator_of("null", seed, layer)
+    result = np.empty(vectors.shape, vectors.dtype)
+    for start in range(0, vectors.shape[1], _COLUMNS):
+        result[:, start : start + _COLUMNS] = generator.permuted(vectors[:, start : start + _COLUMNS], axis=0)
+    return result
+
+
+def null_tree(
+    vectors: np.ndarray, file: Path, seed: int, layer: int, device: str | None, progress: Progress
+) -> MergeTree:
+    """Give the merge tree of a layer's permuted vectors, from the file's folder if an earlier run left it there.
+
+    Parameters
+    ----------
+    vectors : not yet permuted, mapped from a file: its digest tells whether a tree is of these vectors.
+    file : where the tree is kept, `.npy`; the digest is put into its name.
+    """
+    digest = sha256(Path(str(vectors.filename)))  # type: ignore[attr-defined]  # of a np.memmap
+    kept = file.with_stem(f"{file.stem}-{digest[:16]}-{seed}")
+    if kept.exists():
+        return MergeTree(np.load(kept, allow_pickle=False))
+    with progress.stage(f"Clustering permuted vectors, layer {layer}", len(vectors) - 1) as advance:
+        done = 0
+
+        def report(now: int, _all: int) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        tree = ward_tree(permuted(vectors, seed, layer), device=device, progress=report)
+    with whole(kept) as temporary, temporary.open("wb") as target:
+        np.save(target, tree.linkage)
+    return tree
