@@ -12,15 +12,19 @@ the loss's second derivatives, K = X·Xᵀ and e = C·s·t·σ(-t·f) - a, Newto
 
     (K + W⁻¹)·da + db = W⁻¹·e,   Σ da = 0,                                                              (2)
 
-through the Cholesky factor of I + W^½·K·W^½, whose eigenvalues are 1 or more (Rasmussen & Williams 2006, section
-3.4.3). A problem of more rows than entries is solved for w. A step is halved until it lowers (1) enough (Armijo
-1966); since (1) is strictly convex this ends at the optimum, for classes that can be separated too.
+by conjugate gradients, nearly enough that the steps still converge fast (Eisenstat & Walker 1996). These need K
+alone, once for all problems over the same rows, and in float32 for float32 vectors, as in scikit-learn. Where C or
+the vectors are so large that conjugate gradients could take long, or where they did not reach the optimum, (2) is
+solved in float64 through the Cholesky factor of I + W^½·K·W^½, whose eigenvalues are 1 or more (Rasmussen & Williams
+2006, section 3.4.3). A problem of more rows than entries is solved for w, by such a factor too. A step is halved
+until it lowers (1) enough (Armijo 1966); since (1) is strictly convex this ends at the optimum, for classes that can
+be separated too.
 
 **With an l1 part** the problems are solved by accelerated proximal gradient steps (Beck & Teboulle 2009), begun anew
 where they turn uphill (O'Donoghue & Candès 2015), until no step is longer than a tolerance.
 
-Problems over the same rows share K, and problems of like sizes are solved as one batch of padded arrays. A padded
-row has weight 0. So may a row that is given: it takes no part in the fit, and its logit costs next to nothing.
+Problems of like sizes are solved as one batch of padded arrays. A padded row has weight 0. So may a row that is
+given: it takes no part in the fit, and its logit costs next to nothing.
 """
 
 from __future__ import annotations
@@ -48,12 +52,21 @@ _STEPS: Final = 200
 _WORTHWHILE: Final = 0.8
 """Problems go on together until no more than this share of them is unsolved; copying the rest then pays."""
 _ALONG: Final = 1
-_SHORTEST: Final = 2.0**-10
+_SHORTEST: Final = 2.0**-2
 _LONGEST: Final = 2.0**4
 _TINY: Final = 1e-300
 _HALVINGS: Final = 60
 _ARMIJO: Final = 1e-4
-_ROUNDING: Final = 1e-12
+_ROUNDING: Final = 100
+"""In units of the last place of (1): what the line search takes for rounding."""
+
+_EASY: Final = 1e6
+"""Largest weight times trace of K, for conjugate gradients: eigenvalues are then 1 to 1 + a quarter of it."""
+_INNER_STEPS: Final = 40
+_FORCING: Final = 1e-2
+"""Conjugate gradients end at this share of the square of the gradient's norm, or at that square's own square."""
+_RESIDUAL: Final = {torch.float32: 1e-10, torch.float64: 1e-13}
+"""Square of the gradient's norm at which they end in any case; less is rounding."""
 
 _PROXIMAL: Final = 1e-6
 """Largest entry, at the end, of a proximal gradient step times its inverse length: of the (sub)gradient of (1)."""
@@ -69,7 +82,8 @@ class Probes:
     """Fitted problems, in the order given.
 
     `weights` is float64 of shape (problems, width), `biases` of shape (problems,); `logits` has for each problem a
-    float64 array of shape (rows,), `vectors[rows] @ weights + bias`, rows of weight 0 included.
+    float64 array of shape (rows,), `vectors[rows] @ weights + bias`, rows of weight 0 included. From float32 vectors
+    they are right to float32's precision.
     """
 
     weights: Floats
@@ -196,13 +210,13 @@ def _batches(problems: list[_Problem], width: int, l1: bool, batch_bytes: int) -
     for dual, sets in kinds.items():
         sets.sort(key=lambda own: (len(own[0].rows), own[0].number))
         batch: list[list[_Problem]] = []
+        most = 0
         for own in sets:
-            size = len(own[0].rows)
-            most = max([len(own), *(len(other) for other in batch)])
+            size, most = len(own[0].rows), max(most, len(own))
             each = 8 * (size * (width + size) + most * (4 * size**2 if dual else 3 * size * width + 3 * width**2))
             if batch and ((len(batch) + 1) * each > batch_bytes or size > _LIKE_SIZE * len(batch[0][0].rows)):
                 yield _Batch(batch, dual)
-                batch = []
+                batch, most = [], len(own)
             batch.append(own)
         if batch:
             yield _Batch(batch, dual)
@@ -217,7 +231,8 @@ def _fit_batch(
     for at, own in enumerate(batch.sets):
         rows[at, : sizes[at]] = own[0].rows
         rows[at, sizes[at] :] = own[0].rows[0]
-    points = torch.from_numpy(vectors[rows]).to(device=device, dtype=torch.float64)
+    narrow = batch.dual and vectors.dtype in (np.float16, np.float32)
+    points = torch.from_numpy(vectors[rows]).to(device=device, dtype=torch.float32 if narrow else torch.float64)
     # The bias takes up any shift; without the common part of the vectors less is lost to rounding.
     centres = points.mean(dim=1, keepdim=True)
     points -= centres
@@ -225,13 +240,49 @@ def _fit_batch(
         raise InputError("vectors: one is not finite; leave out the rows with NaN or infinite numbers")
 
     # Each set's problems lie side by side, so that no vector is copied for each of them.
+    heaviest = max(float(problem.weights.max()) for own in batch.sets for problem in own)
+    if batch.dual and float(torch.linalg.vector_norm(points, dim=(1, 2)).max()) ** 2 * heaviest <= _EASY:
+        fitted = _fit_together(points, batch.sets)
+    else:
+        fitted = None
+    if fitted is None:
+        points, centres = points.double(), centres.double()
+        fitted = _fit_apart(points, batch, l1_ratio)
+    slopes, bias = fitted
+    logits = (slopes @ points.mT + bias[:, :, None]).cpu().numpy()
+    found, biases = slopes.cpu().numpy(), (bias - _times(slopes, centres[:, 0])).cpu().numpy()
+    for at, own_problems in enumerate(batch.sets):
+        for slot, problem in enumerate(own_problems):
+            probes.weights[problem.number] = found[at, slot]
+            probes.biases[problem.number] = biases[at, slot]
+            probes.logits[problem.number] = logits[at, slot, : sizes[at]].astype(np.float64)
+
+
+def _fit_together(points: torch.Tensor, sets: list[list[_Problem]]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Solve for a over all rows of the sets: slopes (sets, problems, width), biases (sets, problems); None if stuck."""
+    shape = (len(sets), max(len(own) for own in sets), points.shape[1])
+    sign, weight = np.ones(shape), np.zeros(shape)
+    for at, own in enumerate(sets):
+        for slot, problem in enumerate(own):
+            sign[at, slot, problem.fitted] = problem.signs
+            weight[at, slot, problem.fitted] = problem.weights
+    flat = [torch.from_numpy(array).to(points.device).flatten(0, 1) for array in (sign, weight)]
+    try:
+        solved = _newton(_Shared(points @ points.mT, shape[1]), *flat)
+    except ConceptBenchError:
+        return None
+    return solved.theta.to(points.dtype).view(shape) @ points, solved.bias.view(shape[:2])
+
+
+def _fit_apart(points: torch.Tensor, batch: _Batch, l1_ratio: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Solve each problem over its fitted rows: slopes (sets, problems, width) and biases (sets, problems)."""
     shape = (len(batch.sets), max(len(own) for own in batch.sets))
     bias = points.new_zeros(shape)
     slopes = points.new_zeros(*shape, points.shape[2])
     gram = points @ points.mT if batch.dual else None
-    coefficients = points.new_zeros(*shape, rows.shape[1])
+    coefficients = points.new_zeros(*shape, points.shape[1])
     for part in _alike(batch.sets):
-        fitting = _Fitted.of(part, device)
+        fitting = _Fitted.of(part, points.device)
         if gram is not None:
             kernel = gram[fitting.at[:, None, None], fitting.place[:, :, None], fitting.place[:, None, :]]
             solved = _newton(_Dual(kernel), fitting.sign, fitting.weight)
@@ -247,15 +298,7 @@ def _fit_batch(
             )
             slopes[fitting.at, fitting.slot] = solved.theta
         bias[fitting.at, fitting.slot] = solved.bias
-    if gram is not None:
-        slopes = coefficients @ points
-    logits = (slopes @ points.mT + bias[:, :, None]).cpu().numpy()
-    found, biases = slopes.cpu().numpy(), (bias - _times(slopes, centres[:, 0])).cpu().numpy()
-    for at, own_problems in enumerate(batch.sets):
-        for slot, problem in enumerate(own_problems):
-            probes.weights[problem.number] = found[at, slot]
-            probes.biases[problem.number] = biases[at, slot]
-            probes.logits[problem.number] = logits[at, slot, : sizes[at]].copy()
+    return (slopes if gram is None else coefficients @ points), bias
 
 
 def _alike(sets: list[list[_Problem]]) -> Iterator[list[tuple[int, int, _Problem]]]:
@@ -310,7 +353,9 @@ class _Step(NamedTuple):
 
 
 class _Form(Protocol):
-    """The variables that problems are solved for."""
+    """The variables that problems are solved for, and how; `together` problems, side by side, go on together."""
+
+    together: int
 
     def start(self) -> torch.Tensor:
         """All zeros, of theta's shape."""
@@ -322,8 +367,62 @@ class _Form(Protocol):
         """Newton's step, from minus the loss's first derivatives by the logits, and the second: (p, m)."""
 
 
+class _Shared:
+    """Solves for a, in w = Σ aᵢ·xᵢ, by conjugate gradients; theta is a, and P is K, one for `together` problems."""
+
+    def __init__(self, gram: torch.Tensor, together: int) -> None:
+        self.gram = gram
+        self.together = together
+        # The bias is the weight of one more entry, as large as a typical vector, so that it converges with the others.
+        self.entry = gram.diagonal(dim1=1, dim2=2).mean(dim=1).sqrt().clamp_min(1.0).repeat_interleave(together)
+
+    def start(self) -> torch.Tensor:
+        return self.gram.new_zeros(len(self.gram) * self.together, self.gram.shape[1], dtype=torch.float64)
+
+    def part(self, chosen: torch.Tensor) -> _Shared:
+        return _Shared(self.gram[chosen[:: self.together] // self.together], self.together)
+
+    def step(self, theta: torch.Tensor, pull: torch.Tensor, curvature: torch.Tensor) -> _Step:
+        """Solve (2), times W, in the inner product a·K·a + b·b; a residual of a is that of w by the rows' vectors."""
+        kind, entry = self.gram.dtype, self.entry
+        curvature, error = curvature.to(kind), (pull - theta).to(kind)
+        left, left_bias = error, entry * pull.sum(dim=1).to(kind)
+        image = self._times_gram(left)
+        along, along_image, along_bias = left, image, left_bias
+        step, penalty, bias = torch.zeros_like(left), torch.zeros_like(left), torch.zeros_like(left_bias)
+        size = _dot(left, image) + left_bias.square()
+        enough = (size * size.clamp_max(_FORCING)).clamp_min(_RESIDUAL[kind])
+        for _ in range(_INNER_STEPS):
+            going = size > enough
+            if not bool(going.any()):
+                break
+            logits = torch.addcmul(along_image, entry[:, None], along_bias[:, None])
+            bent = curvature * logits
+            length = torch.where(going, size / (_dot(along, along_image) + _dot(bent, logits)), 0.0)
+            step.addcmul_(length[:, None], along)
+            penalty.addcmul_(length[:, None], along_image)
+            bias = bias + length * along_bias
+            left = torch.addcmul(left, length[:, None], along + bent, value=-1)
+            left_bias = left_bias - length * entry * bent.sum(dim=1)
+            image = self._times_gram(left)
+            before, size = size, _dot(left, image) + left_bias.square()
+            turn = torch.where(going, size / before, 0.0)
+            along = torch.addcmul(left, turn[:, None], along)
+            along_image = torch.addcmul(image, turn[:, None], along_image)
+            along_bias = left_bias + turn * along_bias
+        bias = bias * entry
+        decrement = _dot(error, penalty) + bias * pull.sum(dim=1)
+        return _Step(step, bias, penalty + bias[:, None], penalty, decrement)
+
+    def _times_gram(self, vector: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = vector.view(len(self.gram), self.together, -1) @ self.gram
+        return product.flatten(0, 1)
+
+
 class _Dual:
-    """Solves for a, in w = Σ aᵢ·xᵢ; theta is a, and P is K."""
+    """Solves for a too, by a Cholesky factor of each problem's own."""
+
+    together = 1
 
     def __init__(self, kernel: torch.Tensor) -> None:
         self.kernel = kernel
@@ -359,6 +458,8 @@ class _Dual:
 
 class _Primal:
     """Solves for w; theta is w, and P is I."""
+
+    together = 1
 
     def __init__(self, points: torch.Tensor) -> None:
         self.points = points
@@ -405,7 +506,8 @@ def _newton(form: _Form, sign: torch.Tensor, weight: torch.Tensor) -> _Solved:
         logits = logits + length[:, None] * step.logits
         bias = bias + length * step.bias
         value = gained
-        going = ((step.decrement > _DECREMENT) & (length > 0)).nonzero()[:, 0]
+        unsolved = ((step.decrement > _DECREMENT) & (length > 0)).view(-1, form.together).any(dim=1)
+        going = unsolved.repeat_interleave(form.together).nonzero()[:, 0]
         if len(going) > _WORTHWHILE * len(at):
             continue
         solved.theta[at], solved.bias[at] = theta, bias
@@ -436,7 +538,7 @@ def _line_search(
         first = slope + length * bend - _dot(pull, sign)
         second = bend + _dot(pull * (1 - against), step.logits)
         length = (length - first / second.clamp_min(_TINY)).clamp(_SHORTEST, _LONGEST)
-    slack = _ROUNDING * value
+    slack = _ROUNDING * torch.finfo(step.logits.dtype).eps * value
     for _ in range(_HALVINGS):
         reached = _loss(logits + length[:, None] * step.logits, sign, weight)
         reached = reached + 0.5 * level + length * slope + 0.5 * length**2 * bend

@@ -34,6 +34,7 @@ PROBLEMS = {
     "imbalanced": draw(60, 80, apart=1.0, share=0.05),
     "imbalanced, many rows": draw(500, 10, apart=1.0, share=0.01),
     "far from the origin": draw(50, 64, apart=2.0, offset=30.0),
+    "all vectors the same": (np.ones((20, 30)), np.arange(20) < 4),
 }
 
 
@@ -56,6 +57,17 @@ def test_the_gradient_vanishes_at_the_optimum(problem: str, c: float) -> None:
     pull = c * signs / (1 + np.exp(signs * (vectors @ probes.weights[0] + probes.biases[0])))
     np.testing.assert_allclose(probes.weights[0], vectors.T @ pull, atol=1e-6)
     assert pull.sum() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("c", [1e-3, 1.0, 1e4])
+def test_float32_vectors_give_nearly_the_probes_of_float64(problem: str, c: float) -> None:
+    vectors, targets = PROBLEMS[problem]
+    narrow = vectors.astype(np.float32)
+    rows = [np.arange(len(vectors))]
+    probes, exact = (fit_logistic(array, rows, [targets], c=c) for array in (narrow, narrow.astype(np.float64)))
+    np.testing.assert_allclose(probes.weights, exact.weights, atol=1e-5)
+    np.testing.assert_allclose(probes.logits[0], exact.logits[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
