@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from scipy.cluster.hierarchy import linkage
 
 from conceptbench.builders.clustering import MergeTree, ward_tree
 from conceptbench.runtime.draws import generator_of
@@ -16,6 +17,10 @@ from conceptbench.runtime.files import sha256, whole
 from conceptbench.runtime.progress import Progress
 
 _COLUMNS = 64
+_ROWS = 512
+_MATRIX = 25_000
+"""Up to so many tokens all distances are kept, in 5 GB. Points without any structure, as permuted ones are, have few
+neighbours that are each other's nearest, and an algorithm that needs little memory is ten times slower on them."""
 
 
 def permuted(vectors: np.ndarray, seed: int, layer: int) -> np.ndarray:
@@ -49,7 +54,27 @@ def null_tree(
             advance(now - done)
             done = now
 
-        tree = ward_tree(permuted(vectors, seed, layer), device=device, progress=report)
+        points = permuted(vectors, seed, layer)
+        if len(points) <= _MATRIX:
+            tree = MergeTree(linkage(_distances(points), "ward"))
+        else:
+            tree = ward_tree(points, device=device, progress=report)
     with whole(kept) as temporary, temporary.open("wb") as target:
         np.save(target, tree.linkage)
     return tree
+
+
+def _distances(points: np.ndarray) -> np.ndarray:
+    """Give the Euclidean distances of all pairs in scipy's condensed form, float64."""
+    n = len(points)
+    points = points - points.mean(axis=0)
+    squares = np.einsum("ij,ij->i", points, points)
+    found, at = np.empty(n * (n - 1) // 2), 0
+    for start in range(0, n, _ROWS):
+        block = points[start : start + _ROWS] @ points[start:].T
+        block = squares[start : start + _ROWS, None] + squares[None, start:] - 2 * block
+        np.sqrt(np.maximum(block, 0, out=block), out=block)
+        for row, values in enumerate(block):
+            found[at : at + n - start - row - 1] = values[row + 1 :]
+            at += n - start - row - 1
+    return found

@@ -17,9 +17,11 @@ from conceptbench.benchmark.lexicon import lineages, load_lexicon
 from conceptbench.benchmark.schema import slug
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.build import build
+from conceptbench.builders.clustering import ward_tree
 from conceptbench.cli import app
 from conceptbench.eval.compare import compare_results
 from conceptbench.eval.probing.gold import GoldTokens, draw_gold, open_gold_corpus, read_gold
+from conceptbench.eval.probing.null import null_tree, permuted
 from conceptbench.eval.probing.predictions import Draw
 from conceptbench.eval.probing.records import read_records
 from conceptbench.eval.probing.run import evaluate_probing, item_scores, recompute
@@ -444,3 +446,14 @@ def test_the_command_says_what_was_skipped(built: Path, one_layer_minilm: str, f
     assert "auroc" in found.output
     assert "gold: " in found.output
     assert "too few word types" in found.output
+
+
+def test_the_tree_of_permuted_vectors_is_that_of_ward(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(700, 12)).astype(np.float32))
+    vectors = np.load(path, mmap_mode="r")
+    tree = null_tree(vectors, tmp_path / "null.npy", 0, 3, None, Silent())
+    other = ward_tree(permuted(vectors, 0, 3))
+    assert np.allclose(tree.linkage[:, 2], other.linkage[:, 2], rtol=1e-4)
+    assert np.array_equal(tree.linkage[:, 3], other.linkage[:, 3])
+    assert np.array_equal(tree.linkage, null_tree(vectors, tmp_path / "null.npy", 0, 3, None, Silent()).linkage)
