@@ -57,6 +57,7 @@ def null_tree(
         points = permuted(vectors, seed, layer)
         if len(points) <= _MATRIX:
             tree = MergeTree(linkage(_distances(points), "ward"))
+            advance(len(points) - 1)
         else:
             tree = ward_tree(points, device=device, progress=report)
     with whole(kept) as temporary, temporary.open("wb") as target:
