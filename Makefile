@@ -20,7 +20,7 @@ test: .venv/ready
 perf: .venv/ready
 	for script in perf/*.py; do HF_HUB_OFFLINE=1 $(BIN)/python $$script || exit 1; done
 
-# The D3 modules under the paper's three settings; about an hour on two cores.
+# The D3 modules under the paper's three settings; about 25 minutes on two cores.
 sasc: .venv/ready
 	HF_HUB_OFFLINE=1 $(BIN)/conceptbench eval explanation --helper local:smollm2 --modules $(DATA)/d3/modules.json \
 		--settings default,restricted,noisy --max-ngrams 20000 --out $(SASC)

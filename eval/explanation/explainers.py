@@ -27,10 +27,11 @@ class Explainer(Protocol):
         ...
 
 
-def open_explainer(name: str, helper: LLM | None, seed: int) -> Explainer:
+def open_explainer(name: str, helper: LLM | None, method: SASC) -> Explainer:
     """Open an explainer: `sasc`, or `python:<module>:<class>`.
 
-    A class of one's own has `explain(module, top_ngrams, helper)`, and gives texts, or (text, score) pairs, best first.
+    A class of one's own has `explain(module, top_ngrams, helper)`, and gives texts, or (text, score) pairs, best first;
+    `method` then tests what it says.
 
     Raises
     ------
@@ -40,17 +41,17 @@ def open_explainer(name: str, helper: LLM | None, seed: int) -> Explainer:
     if name == "sasc":
         if helper is None:
             raise InputError("--explainer sasc: it needs a helper, --helper SYSTEM")
-        return _Sasc(helper, seed)
+        return _Sasc(helper, method)
     if name.startswith("python:"):
-        return _Own(name, helper, seed)
+        return _Own(name, helper, method)
     raise InputError(f"--explainer {name}: there is no such explainer; give sasc or python:<module>:<class>")
 
 
 class _Sasc:
     keeps_order = False
 
-    def __init__(self, helper: LLM, seed: int) -> None:
-        self._helper, self._method = helper, SASC(seed=seed)
+    def __init__(self, helper: LLM, method: SASC) -> None:
+        self._helper, self._method = helper, method
 
     def explain(self, subjects: Sequence[Subject], progress: Progress) -> list[Said]:
         found = self._method.explain(subjects, self._helper, progress)
@@ -60,7 +61,7 @@ class _Sasc:
 class _Own:
     keeps_order = True
 
-    def __init__(self, name: str, helper: LLM | None, seed: int) -> None:
+    def __init__(self, name: str, helper: LLM | None, method: SASC) -> None:
         module, _, attribute = name.removeprefix("python:").partition(":")
         if "" not in sys.path:
             sys.path.insert(0, "")
@@ -70,7 +71,7 @@ class _Own:
             raise InputError(f"--explainer {name}: cannot be made: {error}") from error
         if not callable(getattr(self._instance, "explain", None)):
             raise InputError(f"--explainer {name}: the class needs a method explain(module, top_ngrams, helper)")
-        self._name, self._helper, self._method = name, helper, SASC(seed=seed)
+        self._name, self._helper, self._method = name, helper, method
 
     def explain(self, subjects: Sequence[Subject], progress: Progress) -> list[Said]:
         said: list[list[tuple[str, float | None]]] = []

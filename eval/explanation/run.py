@@ -19,6 +19,7 @@ import numpy as np
 from conceptbench.benchmark.modules import FAMILIES, KnownModule
 from conceptbench.benchmark.modules.files import read_modules
 from conceptbench.eval.explanation.bertscores import REFERENCES
+from conceptbench.eval.explanation.candidates import FEWEST_STRINGS
 from conceptbench.eval.explanation.explainers import Explainer, open_explainer
 from conceptbench.eval.explanation.helper import load_prompts
 from conceptbench.eval.explanation.judges import Panel, load_question
@@ -33,7 +34,7 @@ from conceptbench.eval.explanation.records import (
     read_records,
     records_table,
 )
-from conceptbench.eval.explanation.sasc import CONSIDERED, Subject
+from conceptbench.eval.explanation.sasc import CONSIDERED, SASC, STRINGS, Subject
 from conceptbench.eval.explanation.scoring import Scores, candidates_of, score
 from conceptbench.eval.result import (
     ItemScores,
@@ -79,6 +80,7 @@ def evaluate_explanation(
     count: int = MODULES,
     settings: Sequence[str] = ("default",),
     repeats: int = 1,
+    strings: int = STRINGS,
     max_ngrams: int | None = None,
     limit: int | None = None,
     seed: int = 0,
@@ -115,6 +117,7 @@ def evaluate_explanation(
     settings : `default`, `restricted` (n-grams that the next module's corpus has too), `noisy` (noise on the responses
         to n-grams, of three standard deviations of the 100 strongest).
     repeats : runs of each module and setting, with other draws.
+    strings : that the helper writes to test an explanation, so many that fit it and as many that do not.
     max_ngrams : n-grams of each corpus, drawn by the seed; all by default.
     limit : modules, in their order.
     seed : of modules, n-grams, summaries, noise and intervals.
@@ -139,7 +142,9 @@ def evaluate_explanation(
         if a module or the helper cannot be asked.
     """
     progress = progress or Silent()
-    _check_options(settings, {"limit": limit, "repeats": repeats, "max-ngrams": max_ngrams, "count": count})
+    _check_options(
+        settings, {"limit": limit, "repeats": repeats, "max-ngrams": max_ngrams, "count": count, "strings": strings}
+    )
     panel = Panel(
         judges,
         allow_self_judging,
@@ -189,7 +194,7 @@ def evaluate_explanation(
                     price=price,
                 )
             try:
-                method = open_explainer(explainer, client, seed)
+                method = open_explainer(explainer, client, SASC(strings=strings, seed=seed))
                 run = _Run(chosen, settings, repeats, max_ngrams, seed, folder / "responses", progress)
                 rows = run.records(method, public_name(helper) if helper is not None else None)
                 rows += [_left_out(module) for module in every[len(chosen) :] if module.answer is not None]
@@ -224,6 +229,7 @@ def evaluate_explanation(
             "settings": list(settings),
             "repeats": repeats,
             "max_ngrams": max_ngrams,
+            "strings": strings,
             **options,
             "prompts": ({"helper": load_prompts().sha256} if helper is not None else {})
             | ({"equivalence": load_question().sha256} if judges else {}),
@@ -407,8 +413,9 @@ def _check_options(settings: Sequence[str], counts: Mapping[str, int | None]) ->
     if unknown or not settings:
         raise InputError(f"--settings {','.join(settings)}: give some of {','.join(SETTINGS)}")
     for name, value in counts.items():
-        if value is not None and value < 1:
-            raise InputError(f"--{name} {value}: give 1 or more")
+        fewest = FEWEST_STRINGS if name == "strings" else 1
+        if value is not None and value < fewest:
+            raise InputError(f"--{name} {value}: give {fewest} or more")
 
 
 def _best(rows: Sequence[Record], keeps_order: bool, seed: int) -> list[str | None]:

@@ -263,6 +263,7 @@ def test_controls_have_no_accuracy_and_a_constant_module_no_candidates(explainer
         ({"settings": []}, "--settings"),
         ({"limit": 0}, "--limit 0"),
         ({"max_ngrams": 0}, "--max-ngrams 0"),
+        ({"strings": 1}, "--strings 1: give 2"),
         ({"explainer": "oracle"}, "there is no such explainer"),
         ({"explainer": "python:nothing:Here"}, "cannot be made"),
         ({}, "--helper"),
