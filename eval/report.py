@@ -35,6 +35,8 @@ _DIGEST_SHOWN = 16
 _LONGEST_NAME = 30
 # More systems than this make a plot of groups unreadable; tables show all.
 _PLOTTED = 6
+# Rows of a table of single items by layer.
+_PROFILES = 60
 _NBSP = "\N{NO-BREAK SPACE}"
 _ROW, _LINE, _AXIS = 24, 16, 26
 
@@ -297,6 +299,7 @@ def _section(systems: Sequence[System], main: str | None, progress: Progress) ->
         *_judges(systems),
         *_breakdowns(systems, main),
         *_heat_maps(systems),
+        *_profiles(systems),
         *_studies(systems),
         *_examples(systems),
         _provenance(systems),
@@ -422,9 +425,35 @@ def _shaded(metric: Metric | None, values: Sequence[float]) -> Cell:
     """Make a cell of a heat map whose darkest is the highest of the values."""
     if metric is None:
         return Cell("—")
+    return replace(_heated(metric.value, values), note=_cell(metric).note)
+
+
+def _heated(value: float, values: Sequence[float]) -> Cell:
     low, high = min(values), max(values)
-    heat = 0.5 if high == low else min(max((metric.value - low) / (high - low), 0.0), 1.0)
-    return Cell(signed(f"{metric.value:.2f}"), _cell(metric).note, round(heat, 3))
+    heat = 0.5 if high == low else min(max((value - low) / (high - low), 0.0), 1.0)
+    return Cell(signed(f"{value:.2f}"), heat=round(heat, 3))
+
+
+def _profiles(systems: Sequence[System]) -> Iterable[Block]:
+    """Show single items by layer, those that change most: a table a system."""
+    tables = []
+    for system in systems:
+        task = system.run.task
+        found = task.profiles(system.run.folder, system.run.result) if task.profiles is not None else {}
+        layers = _natural({layer for own in found.values() for layer in own})
+        if len(layers) < 2:
+            continue
+        values = [value for own in found.values() for value in own.values()]
+        changing = sorted(found, key=lambda item: (min(found[item].values()) - max(found[item].values()), item))
+        rows = [
+            [Cell(item), *(_heated(own[layer], values) if layer in own else Cell("—") for layer in layers)]
+            for item in changing[:_PROFILES]
+            for own in [found[item]]
+        ]
+        caption = f"{task.main[0]} of {system.name}: {len(rows)} of {len(found)} concepts"
+        tables.append(Table(["concept", *layers], rows, caption))
+    if tables:
+        yield Block("By layer and concept", ["Those concepts that change most between layers."], folded=tables)
 
 
 def _studies(systems: Sequence[System]) -> Iterable[Block]:

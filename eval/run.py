@@ -43,7 +43,8 @@ class Task:
     `item_scores` the values of single items, `examples` some of them, good and bad. `metrics` says what each metric
     means, in the order to show them; systems are ranked by the first of `main` that a result has, if any. `groups` says
     of a breakdown's groups what they are, where their names do not tell. `shown` are metrics whose breakdowns reports
-    show in the open beside the main one, `curves` what they draw as lines.
+    show in the open beside the main one, `curves` what they draw as lines. `profiles` gives the main metric of single
+    items by layer.
     """
 
     version: str
@@ -57,6 +58,7 @@ class Task:
     groups: Mapping[str, str] = field(default_factory=dict)
     shown: Sequence[str] = ()
     curves: Sequence[CurvePlot] = ()
+    profiles: Callable[[Path, Result], Mapping[str, Mapping[str, float]]] | None = None
 
 
 TASKS: Final[dict[str, Task]] = {
@@ -91,6 +93,7 @@ TASKS: Final[dict[str, Task]] = {
         recompute=probing.recompute,
         item_scores=probing.item_scores,
         examples=probing_examples.examples,
+        profiles=probing_examples.profiles,
     ),
     neurons.TASK: Task(
         version=neurons.TASK_VERSION,

@@ -10,7 +10,7 @@ import numpy as np
 from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.eval.probing.records import coded, read_records
 from conceptbench.eval.probing.run import rescore
-from conceptbench.eval.probing.scoring import Probe
+from conceptbench.eval.probing.scoring import Probe, layer_name, layer_profiles, probes_of
 from conceptbench.eval.result import Example, Result
 from conceptbench.runtime.draws import generator_of, sample
 
@@ -18,6 +18,7 @@ SHOWN: Final = 12
 """Examples of each sort at most."""
 
 _WORDS = 8
+_TESTED = 20
 
 
 def examples(folder: Path, result: Result) -> list[Example]:
@@ -49,3 +50,10 @@ def examples(folder: Path, result: Result) -> list[Example]:
     generator = generator_of("examples", result.provenance["seed"])
     best, worst = probes[:third], probes[third:][-third:]
     return [example(one, good) for good, own in ((True, best), (False, worst)) for one in sample(own, SHOWN, generator)]
+
+
+def profiles(folder: Path, _result: Result) -> dict[str, dict[str, float]]:
+    """Give the AUROC at each layer of those gold concepts that were tested on 20 tokens or more."""
+    tested = [one for one in probes_of(read_records(folder)) if len(one.rows) >= _TESTED]
+    found = layer_profiles(tested)
+    return {concept: {layer_name(layer): value for layer, value in own.items()} for concept, own in found.items()}

@@ -280,6 +280,12 @@ def test_reports_and_examples(whole: tuple[Path, Result], tmp_path: Path) -> Non
     for cell, layer in zip(cells[1:], (0, 1), strict=True):
         assert cell.startswith(f"{result.metrics[f'auroc/L{layer:02d}:semantic'].value:.2f} ")
     assert "taken for it: " in page.read_text()
+    by_concept = text.read_text().split("### By layer and concept")[1].split("###")[0]
+    profiles = layer_profiles(probes_of(read_records(out)))
+    shown = [row.strip("| ").split(" | ") for row in by_concept.splitlines() if row.startswith("|") and "/" in row]
+    assert shown
+    for concept, *cells in shown:
+        assert [float(cell) for cell in cells] == pytest.approx([profiles[concept][n] for n in (0, 1)], abs=0.006)
     assert "Study: k" in page.read_text()
 
 
