@@ -314,6 +314,23 @@ def test_the_papers_table_comes_out_of_its_records(tmp_path: Path) -> None:
     assert recompute(tmp_path, result) == result.metrics
 
 
+def test_published_runs_of_several_helpers_are_told_apart(tmp_path: Path) -> None:
+    records = DATA / "sasc_published.parquet"
+    if not records.exists():
+        pytest.skip(f"{records} is not there: set CONCEPTBENCH_DATA")
+    table = pq.read_table(records)
+    helpers = ["one" if setting == "default" else "other" for setting in table["setting"].to_pylist()]
+    place = table.schema.get_field_index("helper")
+    pq.write_table(table.set_column(place, table.schema.field("helper"), [helpers]), tmp_path / "runs.parquet")
+    metrics = evaluate_explanation(
+        out=tmp_path / "run", records=tmp_path / "runs.parquet", modules=DATA / "d3" / "modules.json"
+    ).metrics
+    assert metrics["accuracy/helper=one"] == metrics["accuracy/default"]
+    others = [metrics[f"accuracy/{setting}"] for setting in ("restricted", "noisy")]
+    assert metrics["accuracy/helper=other"].n == sum(other.n for other in others) == 252
+    assert metrics["accuracy/helper=other"].value == pytest.approx(np.mean([other.value for other in others]))
+
+
 @pytest.mark.parametrize("damage", ["column", "lengths", "module", "file"])
 def test_damaged_published_runs_are_named(tmp_path: Path, damage: str) -> None:
     modules = [
