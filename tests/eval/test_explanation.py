@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import permutation_test, ttest_ind
@@ -321,7 +322,7 @@ def test_published_runs_of_several_helpers_are_told_apart(tmp_path: Path) -> Non
     table = pq.read_table(records)
     helpers = ["one" if setting == "default" else "other" for setting in table["setting"].to_pylist()]
     place = table.schema.get_field_index("helper")
-    pq.write_table(table.set_column(place, table.schema.field("helper"), [helpers]), tmp_path / "runs.parquet")
+    pq.write_table(table.set_column(place, "helper", pa.array(helpers)), tmp_path / "runs.parquet")
     metrics = evaluate_explanation(
         out=tmp_path / "run", records=tmp_path / "runs.parquet", modules=DATA / "d3" / "modules.json"
     ).metrics
