@@ -70,7 +70,7 @@ baselines: .venv/ready
 
 # A strict editable install links each file, so a new file needs it again. What an earlier wheel left in build/lib
 # would go into the next one.
-.venv/ready: .venv/installed pyproject.toml $(shell find src runtime benchmark builders eval leaderboard -type d -o -name '*.py' -o -name '*.toml' -o -name '*.jinja' -o -name '*.css' -o -name '*.js' -o -name '*.jsonl')
+.venv/ready: .venv/installed pyproject.toml setup.py $(shell find src runtime benchmark builders eval leaderboard -type d -o -name '*.py' -o -name '*.toml' -o -name '*.jinja' -o -name '*.css' -o -name '*.js' -o -name '*.jsonl')
 	rm -rf build/lib
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
 		--config-settings editable_mode=strict -e .

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.power import TTestPower
 
-from conceptbench.eval.agreement import resampled_sums
 from conceptbench.eval.result import ItemScores, Result, read_result
 from conceptbench.eval.run import Task, task_of
+from conceptbench.eval.stats.agreement import resampled_sums
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Progress, Silent
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from conceptbench.benchmark.modules import FAMILIES, KnownModule
+from conceptbench.eval.explanation.collect import SETTINGS
 from conceptbench.eval.explanation.modules import Choice
-from conceptbench.eval.explanation.ngrams import drawn, ngrams_of, respond
 from conceptbench.eval.explanation.records import NOT_RUN, answer_row
-from conceptbench.eval.explanation.run import SETTINGS
 from conceptbench.eval.explanation.scoring import candidates_of
+from conceptbench.eval.methods.sasc.ngrams import drawn, ngrams_of, respond
 from conceptbench.leaderboard.names import shown
 from conceptbench.leaderboard.settings import not_taken
 from conceptbench.leaderboard.submission import Submission

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from conceptbench.eval.report import TOLERANCE
+from conceptbench.eval.report.write import TOLERANCE
 from conceptbench.eval.result import Metric, package_version
 from conceptbench.eval.run import TASKS
 from conceptbench.leaderboard.documents import read_object

@@ -31,7 +31,7 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from conceptbench.eval.neurons.ranking import concept_means, probeless, rank_neurons
+    from conceptbench.eval.methods.neurons.ranking import concept_means, probeless, rank_neurons
 
     peer = neurox()
     table = Table(title=f"Probeless for all concepts, {options.tokens:,} tokens")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conceptbench.eval.probing.probes import Fit
+from conceptbench.eval.methods.probes.probes import Fit
 
 PEERS = ("ours", "scikit-learn", "scikit-learn, tol 1e-7")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -86,7 +86,7 @@ def word_vectors(n: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
 def write_problems(vectors: np.ndarray, words: list[str], k: int, folder: Path) -> None:
     """Draw the problems of the concepts and write them to the folder."""
     from conceptbench.builders.clustering import ward_tree
-    from conceptbench.eval.probing.design import Problem, Tokens, draw_problem, type_hashes, word_types
+    from conceptbench.eval.methods.probes.design import Problem, Tokens, draw_problem, type_hashes, word_types
 
     started = time.perf_counter()
     concepts = ward_tree(vectors).cut(k)
@@ -108,7 +108,7 @@ def read_problems(folder: Path) -> tuple[np.ndarray, list]:
 
 def run_alone(peer: str, folder: Path, c: float, runs: int) -> None:
     """Fit the problems of the folder with one program, and write seconds and coefficients beside them."""
-    from conceptbench.eval.probing.probes import fits_of
+    from conceptbench.eval.methods.probes.probes import fits_of
 
     vectors, problems = read_problems(folder)
     fits = [fit for problem in problems for fit in fits_of(problem)]
@@ -139,7 +139,7 @@ FitAll = Callable[[np.ndarray, list[Fit], float], tuple[np.ndarray, np.ndarray]]
 
 def ours() -> FitAll:
     """Give ConceptBench's own."""
-    from conceptbench.eval.probing.logistic import fit_logistic
+    from conceptbench.eval.methods.probes.logistic import fit_logistic
 
     def fit_all(vectors: np.ndarray, fits: list[Fit], c: float) -> tuple[np.ndarray, np.ndarray]:
         probes = fit_logistic(

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from conceptbench.benchmark.modules.responses import EmbeddingModule, module_of
-from conceptbench.eval.explanation.ngrams import ngrams_of, respond
-from conceptbench.eval.explanation.sasc import CONSIDERED, SASC, SHOWN, STRINGS, SUMMARIES, Subject
+from conceptbench.eval.methods.sasc.ngrams import ngrams_of, respond
+from conceptbench.eval.methods.sasc.sasc import CONSIDERED, SASC, SHOWN, STRINGS, SUMMARIES, Subject
 from conceptbench.runtime.llm import LLM, Message, Request, open_llm
 from conceptbench.runtime.progress import Silent
 from conceptbench.runtime.text_encoder import TextEncoder

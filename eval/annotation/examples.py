@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from conceptbench.eval.agreement import SCALE
 from conceptbench.eval.annotation.labels import scorer_of
 from conceptbench.eval.annotation.records import Record, read_records
 from conceptbench.eval.annotation.scores import gold_of
 from conceptbench.eval.result import Example, Result
+from conceptbench.eval.stats.agreement import SCALE
 from conceptbench.runtime.draws import generator_of, sample
 
 SHOWN: Final = 12

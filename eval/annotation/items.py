@@ -11,9 +11,9 @@ from conceptbench.benchmark.items import draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, ancestors
 from conceptbench.benchmark.schema import slug
 from conceptbench.builders.annotate import ConceptView
-from conceptbench.eval.similarity import Similarity
 from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.similarity import Similarity
 
 SHOWN_CONTEXTS = 5
 """Sentences kept with an item for raters, judges and examples."""

@@ -16,9 +16,8 @@ from importlib.resources import files
 from typing import Any
 
 from conceptbench.benchmark.prompts import LONGEST_CONTEXT, LONGEST_WORD
-from conceptbench.eval.agreement import SCALE
 from conceptbench.eval.annotation.records import Record
-from conceptbench.eval.judging import (
+from conceptbench.eval.judges.asking import (
     ANSWER_TOKENS,
     LEAD,
     LETTERS,
@@ -30,6 +29,7 @@ from conceptbench.eval.judging import (
     read_choice,
     reply_text,
 )
+from conceptbench.eval.stats.agreement import SCALE
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.llm import LLM, Message, Request, Usage, public_name
 from conceptbench.runtime.progress import Progress

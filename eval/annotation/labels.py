@@ -21,9 +21,9 @@ from conceptbench.benchmark.lexicon import (
 )
 from conceptbench.eval.annotation.records import Record
 from conceptbench.eval.annotation.scores import Scores, gold_of
-from conceptbench.eval.intervals import ratio_metric
-from conceptbench.eval.similarity import Similarity, auroc, bertscore
+from conceptbench.eval.stats.intervals import ratio_metric
 from conceptbench.runtime.draws import generator_of
+from conceptbench.runtime.similarity import Similarity, auroc, bertscore
 from conceptbench.runtime.text_encoder import TextEncoder
 
 LONGEST_LABEL: Final = 80

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from conceptbench.eval.agreement import SCALE, agreement
 from conceptbench.eval.annotation.controls import ERRORS, RIGHT
 from conceptbench.eval.annotation.judges import shown_for_belonging
 from conceptbench.eval.annotation.records import Record
 from conceptbench.eval.annotation.scores import Scores
-from conceptbench.eval.calibration import Share, corrected, prediction_powered, worth, youden
+from conceptbench.eval.judges.calibration import Share, corrected, prediction_powered, worth, youden
+from conceptbench.eval.stats.agreement import SCALE, agreement
 
 JUDGES: Final = "judges"
 PEOPLE: Final = "people"

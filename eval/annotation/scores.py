@@ -10,8 +10,8 @@ from typing import Final
 from conceptbench.benchmark.lexicon import LANGUAGE_PREFIX, GoldConcept, load_language, load_lexicon
 from conceptbench.eval.annotation.items import layer_group
 from conceptbench.eval.annotation.records import Record
-from conceptbench.eval.intervals import mean_metric
 from conceptbench.eval.result import Metric
+from conceptbench.eval.stats.intervals import mean_metric
 
 SIZES: Final = ((10, "size=1-9"), (30, "size=10-29"), (100, "size=30-99"))
 LARGEST: Final = "size=100+"

@@ -8,7 +8,7 @@ from conceptbench.eval.annotation.labels import count_reasons, match_gold, norma
 from conceptbench.eval.annotation.panels import JUDGES, calibrate, power_by_people, score_panel, selected_judges
 from conceptbench.eval.annotation.records import Record
 from conceptbench.eval.annotation.scores import Scores
-from conceptbench.eval.similarity import Similarity
+from conceptbench.runtime.similarity import Similarity
 from conceptbench.runtime.text_encoder import TextEncoder
 
 

@@ -1,5 +1,5 @@
 """The explanation task: how well does an explainer say what a text module responds to?"""
 
-from conceptbench.eval.explanation.run import evaluate_explanation
+from conceptbench.eval.explanation.collect import evaluate_explanation
 
 __all__ = ["evaluate_explanation"]

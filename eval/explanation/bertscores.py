@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from conceptbench.eval.explanation.records import Record
-from conceptbench.eval.similarity import bertscore
+from conceptbench.runtime.similarity import bertscore
 from conceptbench.runtime.text_encoder import TextEncoder
 
 REFERENCES: Final = {"keyword": "name", "sentence": "explanation"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from conceptbench.eval.explanation.collect import rescore
 from conceptbench.eval.explanation.records import Record
-from conceptbench.eval.explanation.run import rescore
 from conceptbench.eval.result import Example, Result
 from conceptbench.runtime.draws import generator_of, sample
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from conceptbench.benchmark.modules import Answer
 from conceptbench.benchmark.modules.answers import apart
 from conceptbench.eval.explanation.records import Record, answer_of
-from conceptbench.eval.judging import (
+from conceptbench.eval.judges.asking import (
     ANSWER_TOKENS,
     LEAD,
     LETTERS,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from conceptbench.eval.calibration import Share, corrected, worth, youden
 from conceptbench.eval.explanation.judges import BEST, DIFFERENT, SAME, Pair, plant
 from conceptbench.eval.explanation.records import Record
-from conceptbench.eval.intervals import mean_metric
+from conceptbench.eval.judges.calibration import Share, corrected, worth, youden
 from conceptbench.eval.result import Metric
+from conceptbench.eval.stats.intervals import mean_metric
 
 
 @dataclass

@@ -11,13 +11,13 @@ import numpy as np
 
 from conceptbench.benchmark.modules import Answer, judge_explanation
 from conceptbench.eval.explanation.bertscores import bertscores
-from conceptbench.eval.explanation.candidates import Candidate, Strings, ranked, score_candidates
 from conceptbench.eval.explanation.panels import score_judgements
 from conceptbench.eval.explanation.records import NOT_RUN, Record, answer_of
-from conceptbench.eval.intervals import mean_metric
+from conceptbench.eval.methods.sasc.candidates import Candidate, Strings, ranked, score_candidates
 from conceptbench.eval.result import Metric
-from conceptbench.eval.similarity import Similarity, auroc
+from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.runtime.draws import generator_of
+from conceptbench.runtime.similarity import Similarity, auroc
 from conceptbench.runtime.text_encoder import TextEncoder
 
 LEVEL: Final = 0.05

@@ -1,5 +1,5 @@
 """The neurons task: which neurons carry a concept, do wider concepts share them, and does the probe need them?"""
 
-from conceptbench.eval.neurons.run import evaluate_neurons
+from conceptbench.eval.neurons.collect import evaluate_neurons
 
 __all__ = ["evaluate_neurons"]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from conceptbench.eval.neurons.alignment import LEVEL
+from conceptbench.eval.methods.neurons.alignment import LEVEL
+from conceptbench.eval.neurons.collect import score_of
 from conceptbench.eval.neurons.records import Record, read_records
-from conceptbench.eval.neurons.run import score_of
 from conceptbench.eval.result import Example, Result
 from conceptbench.runtime.draws import generator_of, sample
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from conceptbench.eval.curves import CurvePlot
+from conceptbench.eval.report.curves import CurvePlot
 
 SHOWN: Final = ("alignment_gain", "raw_alignment_gain", "ablation_mean", "stability_overlap")
 """Metrics whose breakdowns stand in the open: nothing is ranked."""

@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from conceptbench.eval.layers import Layer
-from conceptbench.eval.neurons.ablation import Ablation, ablate
-from conceptbench.eval.neurons.ranking import (
+from conceptbench.benchmark.layers import Layer
+from conceptbench.eval.methods.neurons.ablation import Ablation, ablate
+from conceptbench.eval.methods.neurons.ranking import (
     Floats,
     by_average_precision,
     by_weights,
@@ -26,8 +26,8 @@ from conceptbench.eval.neurons.ranking import (
     probeless,
     standard_deviations,
 )
-from conceptbench.eval.probing.design import MIN_TYPES, Problem, Tokens, draw_problem, type_hashes
-from conceptbench.eval.probing.logistic import fit_logistic
+from conceptbench.eval.methods.probes.design import MIN_TYPES, Problem, Tokens, draw_problem, type_hashes
+from conceptbench.eval.methods.probes.logistic import fit_logistic
 from conceptbench.runtime.draws import generator_of
 
 RankingName = Literal["probeless", "probeless_raw", "weights", "average_precision"]

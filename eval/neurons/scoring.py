@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from conceptbench.eval.intervals import mean_metric
-from conceptbench.eval.neurons.alignment import LEVEL
+from conceptbench.eval.methods.neurons.alignment import LEVEL
 from conceptbench.eval.neurons.records import Record
 from conceptbench.eval.result import ItemScores, Metric
+from conceptbench.eval.stats.intervals import mean_metric
 
 PREFIXES: Final = {"zscored": "", "raw": "raw_"}
 FEWEST_CONTROLS: Final = 19

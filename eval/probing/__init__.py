@@ -1,5 +1,5 @@
 """Probes: how well a layer's vectors tell each concept from others."""
 
-from conceptbench.eval.probing.probes import ConceptProbe, probe
+from conceptbench.eval.methods.probes.probes import ConceptProbe, probe
 
 __all__ = ["ConceptProbe", "probe"]

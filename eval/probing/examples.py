@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from conceptbench.benchmark.lexicon import load_lexicon
+from conceptbench.eval.probing.collect import rescore
 from conceptbench.eval.probing.records import coded, read_records
-from conceptbench.eval.probing.run import rescore
 from conceptbench.eval.probing.scoring import Probe, layer_name, layer_profiles, probes_of
 from conceptbench.eval.result import Example, Result
 from conceptbench.runtime.draws import generator_of, sample

@@ -30,7 +30,7 @@ from conceptbench.benchmark.schema import SENTENCES, TOKENS
 from conceptbench.benchmark.store import read_table, write_table
 from conceptbench.builders.corpus import Corpus, open_corpus, read_corpus
 from conceptbench.builders.vectors import align_tokens, vector_file, write_vectors
-from conceptbench.eval.probing.design import MIN_TOKENS, MIN_TYPES, Bools, Ints, type_hashes
+from conceptbench.eval.methods.probes.design import MIN_TOKENS, MIN_TYPES, Bools, Ints, type_hashes
 from conceptbench.eval.probing.predictions import Draw
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.encoder import WordEncoder

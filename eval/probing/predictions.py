@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from conceptbench.eval.probing.design import Bools, Ints, Problem
+from conceptbench.eval.methods.probes.design import Bools, Ints, Problem
 from conceptbench.eval.probing.records import RECORDS
 
 
@@ -60,7 +60,7 @@ def predict(
     ----------
     vectors, words, sentences : of the layer's tokens, shapes (n, width), (n,) and (n,).
     """
-    from conceptbench.eval.probing.logistic import fit_logistic
+    from conceptbench.eval.methods.probes.logistic import fit_logistic
 
     if not draws:
         return RECORDS.empty_table()

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import rankdata
 
-from conceptbench.eval.intervals import RESAMPLES, mean_metric, resampled
-from conceptbench.eval.probing.metrics import accuracies, aurocs
+from conceptbench.eval.methods.probes.metrics import accuracies, aurocs
 from conceptbench.eval.probing.records import coded
 from conceptbench.eval.result import Metric
-from conceptbench.eval.similarity import Similarity
+from conceptbench.eval.stats.intervals import RESAMPLES, mean_metric, resampled
+from conceptbench.runtime.similarity import Similarity
 
 VALUES: Final = ("auroc", "accuracy", "accuracy_hard")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from conceptbench.eval.prototypes.model import LinearConfig, PrototypeConfig
-from conceptbench.eval.prototypes.training import Training
+from conceptbench.eval.methods.protolm.model import LinearConfig, PrototypeConfig
+from conceptbench.eval.methods.protolm.training import Training
 from conceptbench.runtime.errors import InputError
 
 PROTOTYPES: Final = "prototypes"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from conceptbench.eval.prototypes.tokens import Text
+from conceptbench.eval.methods.protolm.tokens import Text
 from conceptbench.runtime.errors import InputError
 
 _FORMS = "a .csv or .parquet file, a Hub dataset <id> or hf:<id>[:<config>[:<split>]], or a ready setting"

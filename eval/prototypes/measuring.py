@@ -10,15 +10,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from conceptbench.eval.methods.protolm.explaining import Neighbour, project
+from conceptbench.eval.methods.protolm.faithfulness import align, swap_examples, token_faithfulness
+from conceptbench.eval.methods.protolm.model import Classifier, LinearClassifier, PrototypeClassifier, PrototypeConfig
+from conceptbench.eval.methods.protolm.tokens import ChosenTokens, TokenEncoder, TokenSource
+from conceptbench.eval.methods.protolm.training import train
 from conceptbench.eval.prototypes.contenders import Contender
 from conceptbench.eval.prototypes.datasets import LabelledTexts
-from conceptbench.eval.prototypes.explaining import Neighbour, project
-from conceptbench.eval.prototypes.faithfulness import align, swap_examples, token_faithfulness
-from conceptbench.eval.prototypes.model import Classifier, LinearClassifier, PrototypeClassifier, PrototypeConfig
 from conceptbench.eval.prototypes.simulation import SHOWN_A_CLASS
 from conceptbench.eval.prototypes.splits import Split
-from conceptbench.eval.prototypes.tokens import ChosenTokens, TokenEncoder, TokenSource
-from conceptbench.eval.prototypes.training import train
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import whole

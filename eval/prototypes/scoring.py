@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conceptbench.eval.intervals import mean_metric
 from conceptbench.eval.prototypes.contenders import ALIGNED, LINEAR, PROTOTYPES
 from conceptbench.eval.prototypes.records import PROTOTYPE, TEXT, Record
 from conceptbench.eval.prototypes.simulation import CONDITIONS
 from conceptbench.eval.prototypes.splits import PairedTest, paired_test
 from conceptbench.eval.result import Metric
+from conceptbench.eval.stats.intervals import mean_metric
 
 _ALPHA = 0.05
 _SWAPS = {"swap_all": "all_stay", "swap_top": "top_stays", "swap_logit_change": "change"}

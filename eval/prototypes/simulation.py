@@ -22,8 +22,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from conceptbench.eval.judging import ask, fill, quoted, reply_text
-from conceptbench.eval.prototypes.tokens import Text
+from conceptbench.eval.judges.asking import ask, fill, quoted, reply_text
+from conceptbench.eval.methods.protolm.tokens import Text
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import write_text
 from conceptbench.runtime.llm import LLM, Message, Request

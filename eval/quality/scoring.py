@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from conceptbench.eval.intervals import mean_metric
 from conceptbench.eval.quality.information import Table, mean_information, mutual_information
 from conceptbench.eval.quality.overlap import FEWEST_TYPES
 from conceptbench.eval.quality.records import Record
 from conceptbench.eval.result import Metric
+from conceptbench.eval.stats.intervals import mean_metric
 
 CURVE: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Thresholds of the breakdown `at=`."""

@@ -18,10 +18,10 @@ from statsmodels.stats.proportion import proportion_confint
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.annotate import read_labels
 from conceptbench.builders.concepts import concept_views
-from conceptbench.eval.agreement import agreement
-from conceptbench.eval.intervals import mean_metric
 from conceptbench.eval.rating.ratings import Q3, Rating, read_ratings
 from conceptbench.eval.result import RECORDS_FILE, Metric
+from conceptbench.eval.stats.agreement import agreement
+from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import write_json
 from conceptbench.runtime.llm import parse_system

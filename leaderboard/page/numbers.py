@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from conceptbench.eval.axes import signed
+from conceptbench.eval.report.axes import signed
 
 
 def score(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from conceptbench.eval.axes import axis, digits_of, signed
+from conceptbench.eval.report.axes import axis, digits_of, signed
 from conceptbench.leaderboard.page.numbers import dollars, duration, with_interval
 
 WIDTH: Final = 640

@@ -11,7 +11,7 @@ from conceptbench.eval.result import Metric
 from conceptbench.leaderboard.page import numbers
 
 if TYPE_CHECKING:
-    from conceptbench.eval.report import Plot
+    from conceptbench.eval.report.write import Plot
 
 _SHOWN: Final = 2
 """Metrics shown beside the main one, until the reader chooses others."""
@@ -111,7 +111,7 @@ def names(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
 
 def _breakdown(task: Mapping[str, Any], row: Row, sort: str, groups: Sequence[str]) -> Breakdown:
     # This brings torch along, which serving a page must not wait for.
-    from conceptbench.eval.report import draw
+    from conceptbench.eval.report.write import draw
 
     metrics, main = row["metrics"], task["main"]
     inside = [name for name in names(task, [row]) if any(f"{name}/{group}" in metrics for group in groups)]

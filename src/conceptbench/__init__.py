@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from conceptbench.builders.report import write_report
     from conceptbench.builders.tcn import import_tcn
     from conceptbench.demo import demo
-    from conceptbench.eval.agreement import Agreement, agreement
     from conceptbench.eval.compare import compare_results as compare
-    from conceptbench.eval.explanation.explain import Explanation, explain
-    from conceptbench.eval.neurons.ranking import rank_neurons
-    from conceptbench.eval.probing.probes import ConceptProbe, probe
-    from conceptbench.eval.report import report
+    from conceptbench.eval.methods.explain import Explanation, explain
+    from conceptbench.eval.methods.neurons.ranking import rank_neurons
+    from conceptbench.eval.methods.probes.probes import ConceptProbe, probe
+    from conceptbench.eval.report.write import report
     from conceptbench.eval.result import Result
     from conceptbench.eval.run import evaluate
+    from conceptbench.eval.stats.agreement import Agreement, agreement
     from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 _HOMES = {
-    "Agreement": "conceptbench.eval.agreement",
+    "Agreement": "conceptbench.eval.stats.agreement",
     "ConceptBenchError": "conceptbench.runtime.errors",
-    "ConceptProbe": "conceptbench.eval.probing.probes",
+    "ConceptProbe": "conceptbench.eval.methods.probes.probes",
     "ConceptStore": "conceptbench.benchmark.store",
-    "Explanation": "conceptbench.eval.explanation.explain",
+    "Explanation": "conceptbench.eval.methods.explain",
     "InputError": "conceptbench.runtime.errors",
     "MergeTree": "conceptbench.builders.clustering",
     "Publication": "conceptbench.builders.publish",
     "Result": "conceptbench.eval.result",
-    "agreement": "conceptbench.eval.agreement",
+    "agreement": "conceptbench.eval.stats.agreement",
     "build": "conceptbench.builders.build",
     "build_preset": "conceptbench.builders.presets",
     "compare": "conceptbench.eval.compare:compare_results",
     "demo": "conceptbench.demo",
     "evaluate": "conceptbench.eval.run",
-    "explain": "conceptbench.eval.explanation.explain",
+    "explain": "conceptbench.eval.methods.explain",
     "import_tcn": "conceptbench.builders.tcn",
     "load_concepts": "conceptbench.benchmark.loading",
-    "probe": "conceptbench.eval.probing.probes",
+    "probe": "conceptbench.eval.methods.probes.probes",
     "publish": "conceptbench.builders.publish",
-    "rank_neurons": "conceptbench.eval.neurons.ranking",
-    "report": "conceptbench.eval.report",
+    "rank_neurons": "conceptbench.eval.methods.neurons.ranking",
+    "report": "conceptbench.eval.report.write",
     "restore_sentences": "conceptbench.builders.referred",
     "ward_tree": "conceptbench.builders.clustering",
     "write_report": "conceptbench.builders.report",

@@ -9,7 +9,7 @@ from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.build import build
 from conceptbench.builders.report import write_report
 from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.report import report
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result
 from conceptbench.runtime.progress import Progress
 

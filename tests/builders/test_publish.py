@@ -25,8 +25,8 @@ from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.harness import gold_items
 from conceptbench.builders.publish import collect, publish
 from conceptbench.eval.annotation import evaluate_annotation
+from conceptbench.eval.annotation.collect import item_scores
 from conceptbench.eval.annotation.items import limited
-from conceptbench.eval.annotation.run import item_scores
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Silent
 

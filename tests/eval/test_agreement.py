@@ -16,7 +16,7 @@ from statsmodels.stats.inter_rater import aggregate_raters
 from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_kappa
 from statsmodels.stats.proportion import proportion_confint
 
-from conceptbench.eval.agreement import SCALE, agreement, fleiss_kappa, gwet_ac1, krippendorff_alpha
+from conceptbench.eval.stats.agreement import SCALE, agreement, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from conceptbench.runtime.errors import InputError
 
 DATA = Path(os.environ.get("CONCEPTBENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))

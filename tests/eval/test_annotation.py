@@ -11,8 +11,8 @@ import pytest
 from conceptbench.benchmark.items import draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, load_lexicon
 from conceptbench.eval.annotation import evaluate_annotation
+from conceptbench.eval.annotation.collect import recompute
 from conceptbench.eval.annotation.labels import GoldScorer
-from conceptbench.eval.annotation.run import recompute
 from conceptbench.eval.result import read_result
 from conceptbench.eval.run import evaluate
 from conceptbench.runtime.errors import InputError

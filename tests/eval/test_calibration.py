@@ -10,9 +10,9 @@ from scipy.stats import beta, bootstrap
 
 from conceptbench.eval.annotation.controls import ERRORS, RIGHT
 from conceptbench.eval.annotation.panels import selected_judges
-from conceptbench.eval.calibration import Share, corrected, prediction_powered, youden
-from conceptbench.eval.intervals import RESAMPLES, mean_metric, ratio_metric, resampled
+from conceptbench.eval.judges.calibration import Share, corrected, prediction_powered, youden
 from conceptbench.eval.result import Metric
+from conceptbench.eval.stats.intervals import RESAMPLES, mean_metric, ratio_metric, resampled
 
 STUDIES = 200
 MIXES = {"near": (1, 0, 0, 0), "far": (0, 1, 0, 0), "mixed": (0.25, 0.25, 0.25, 0.25)}

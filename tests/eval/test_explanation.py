@@ -17,11 +17,11 @@ from conceptbench.benchmark.modules import FAMILIES, draw_modules
 from conceptbench.benchmark.modules.responses import RandomModule
 from conceptbench.eval.compare import compare_results
 from conceptbench.eval.explanation import evaluate_explanation
-from conceptbench.eval.explanation.candidates import Strings, ranked, score_candidates
-from conceptbench.eval.explanation.explain import explain, open_module
-from conceptbench.eval.explanation.helper import read_strings, read_summary, summary_request
-from conceptbench.eval.explanation.ngrams import Responses, drawn, ngrams_of, respond
-from conceptbench.eval.explanation.run import recompute
+from conceptbench.eval.explanation.collect import recompute
+from conceptbench.eval.methods.explain import explain, open_module
+from conceptbench.eval.methods.sasc.candidates import Strings, ranked, score_candidates
+from conceptbench.eval.methods.sasc.helper import read_strings, read_summary, summary_request
+from conceptbench.eval.methods.sasc.ngrams import Responses, drawn, ngrams_of, respond
 from conceptbench.eval.result import read_result
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.llm import Reply

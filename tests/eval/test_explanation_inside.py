@@ -17,11 +17,11 @@ from conceptbench.benchmark.modules import Answer, Part
 from conceptbench.benchmark.modules.inside import Factors, LayerEncoder, factor_modules
 from conceptbench.eval.compare import open_run
 from conceptbench.eval.explanation import evaluate_explanation
-from conceptbench.eval.explanation.ngrams import respond
+from conceptbench.eval.explanation.collect import recompute
 from conceptbench.eval.explanation.records import Record
-from conceptbench.eval.explanation.run import recompute
 from conceptbench.eval.explanation.scoring import score
-from conceptbench.eval.report import report
+from conceptbench.eval.methods.sasc.ngrams import respond
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import read_result
 from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.encoder import WordEncoder

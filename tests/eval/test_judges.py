@@ -16,16 +16,16 @@ from statsmodels.stats import inter_rater
 
 from conceptbench.benchmark.items import GoldItem, draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, load_lexicon
-from conceptbench.eval.agreement import SCALE
 from conceptbench.eval.annotation import evaluate_annotation
+from conceptbench.eval.annotation.collect import item_scores, recompute
 from conceptbench.eval.annotation.controls import ERRORS, RIGHT, plant
 from conceptbench.eval.annotation.judges import load_rubric, read_chosen, read_grade, read_preference
 from conceptbench.eval.annotation.labels import GoldScorer
 from conceptbench.eval.annotation.records import read_records
-from conceptbench.eval.annotation.run import item_scores, recompute
-from conceptbench.eval.judging import addresses_rater, check_judges
+from conceptbench.eval.judges.asking import addresses_rater, check_judges
 from conceptbench.eval.rating.ratings import Rating, write_ratings
 from conceptbench.eval.result import Metric, Result, read_result
+from conceptbench.eval.stats.agreement import SCALE
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.build import build
-from conceptbench.eval.agreement import agreement
 from conceptbench.eval.rating.log import RaterLog, checked_rater
 from conceptbench.eval.rating.page import Desk
 from conceptbench.eval.rating.ratings import COLUMNS, Rating, read_ratings, write_ratings
 from conceptbench.eval.rating.study import Study, complete, half_width, open_study, plan, summary
+from conceptbench.eval.stats.agreement import agreement
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 HEADER = ",".join(COLUMNS) + "\n"

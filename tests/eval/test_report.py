@@ -14,8 +14,8 @@ import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.run import recompute
-from conceptbench.eval.report import axis, draw, judge_sentence, report
+from conceptbench.eval.annotation.collect import recompute
+from conceptbench.eval.report.write import axis, draw, judge_sentence, report
 from conceptbench.eval.result import Metric, read_result, write_records, write_result
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import bootstrap
 from statsmodels.stats.proportion import proportion_confint
 
-from conceptbench.eval.intervals import mean_metric
 from conceptbench.eval.result import Metric, Result, read_result, write_records, write_result
+from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.runtime.errors import InputError
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from conceptbench.eval.similarity import Similarity, auroc, bertscore
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.models import weights_installed
+from conceptbench.runtime.similarity import Similarity, auroc, bertscore
 from conceptbench.runtime.text_encoder import TextEncoder
 
 WORDS = ["red", "blue", "green", "Paris", "London", "Rome"]

@@ -17,8 +17,8 @@ from conceptbench.benchmark.prompts import load_prompt
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.build import build
 from conceptbench.eval.annotation import evaluate_annotation
+from conceptbench.eval.annotation.collect import item_scores, recompute
 from conceptbench.eval.annotation.records import read_records
-from conceptbench.eval.annotation.run import item_scores, recompute
 from conceptbench.eval.annotation.studies import CONTEXTS, FACTORS, PROMPTS, STUDIES, condition_names
 from conceptbench.eval.result import Result
 from conceptbench.runtime.errors import InputError

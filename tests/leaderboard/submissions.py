@@ -20,8 +20,8 @@ from conceptbench.eval.annotation import evaluate_annotation
 from conceptbench.eval.annotation.records import RECORDS, records_table
 from conceptbench.eval.annotation.scoring import score
 from conceptbench.eval.result import RECORDS_FILE, RESULT_FILE, read_result, write_records, write_result
-from conceptbench.eval.similarity import Similarity
 from conceptbench.leaderboard.names import folder_of
+from conceptbench.runtime.similarity import Similarity
 
 DAY = "2026-01-15"
 STARTED = "2026-01-15T12:00:00+00:00"

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.eval.annotation import run
+from conceptbench.eval.annotation import collect
 from conceptbench.eval.annotation.judges import load_rubric
-from conceptbench.eval.similarity import Similarity
 from conceptbench.leaderboard.board import board_content, build_board
 from conceptbench.leaderboard.tables import COLUMNS, csv_text, markdown_text
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.similarity import Similarity
 
 HOSTILE = "=HYPERLINK(1)|<script>alert(1)</script>\n[x](javascript:alert(1))`*_"
 

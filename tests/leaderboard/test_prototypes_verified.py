@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conceptbench.eval.methods.protolm.model import PrototypeConfig
+from conceptbench.eval.methods.protolm.training import Training
 from conceptbench.eval.prototypes import evaluate_prototypes
-from conceptbench.eval.prototypes.model import PrototypeConfig
 from conceptbench.eval.prototypes.records import RECORDS, Record
-from conceptbench.eval.prototypes.training import Training
 from conceptbench.leaderboard.items import items_digest
 from conceptbench.leaderboard.records import read_untrusted
 from conceptbench.leaderboard.settings import dataset_entry, open_board

@@ -14,11 +14,11 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from conceptbench.eval.result import read_result
-from conceptbench.eval.similarity import Similarity
 from conceptbench.leaderboard.form import Form, form_schema, read_form
 from conceptbench.leaderboard.submit import pack, put
 from conceptbench.leaderboard.verify import verify
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.similarity import Similarity
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -12,9 +12,9 @@ from types import ModuleType
 import pyarrow.parquet as pq
 import pytest
 
-from conceptbench.eval.annotation import run
-from conceptbench.eval.similarity import Similarity
+from conceptbench.eval.annotation import collect
 from conceptbench.leaderboard.verify import verify
+from conceptbench.runtime.similarity import Similarity
 
 GOOD, BAD = 100, 1000
 

@@ -302,7 +302,7 @@ def probing(
     Example: `conceptbench eval probing --store concepts --layers 0,3,6`
     """
     from conceptbench.benchmark.schema import slug
-    from conceptbench.eval.probing.run import evaluate_probing
+    from conceptbench.eval.probing.collect import evaluate_probing
 
     target = folder or Path("results") / f"probing-{slug(store.resolve().name)}"
     with Bars(err) as progress:
@@ -470,9 +470,9 @@ def prototypes(
     Example: `conceptbench eval prototypes --dataset films.csv --text-column text --label-column mood`
     """
     from conceptbench.benchmark.schema import slug
+    from conceptbench.eval.methods.protolm.model import PrototypeConfig
+    from conceptbench.eval.methods.protolm.training import Training
     from conceptbench.eval.prototypes import evaluate_prototypes
-    from conceptbench.eval.prototypes.model import PrototypeConfig
-    from conceptbench.eval.prototypes.training import Training
 
     cross_entropy, cohesion, separation = _weights(losses)
     named = Path(dataset).stem if Path(dataset).is_file() else dataset.removeprefix("hf:").replace(":", "-")

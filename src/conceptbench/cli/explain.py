@@ -15,7 +15,7 @@ from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
-    from conceptbench.eval.prototypes.naming import Said
+    from conceptbench.eval.methods.protolm.naming import Said
 
 _EXAMPLES = 3
 
@@ -66,7 +66,7 @@ def explain(
         return
     if module is None or corpus is None or helper is None:
         raise InputError("give --module, --corpus and --helper; or --classifier and --text")
-    from conceptbench.eval.explanation.explain import explain as run
+    from conceptbench.eval.methods.explain import explain as run
 
     with Bars(err) as progress:
         found = run(
@@ -102,9 +102,9 @@ def explain(
 
 
 def _explain_decision(folder: Path, text: Sequence[str], as_json: bool) -> None:
-    from conceptbench.eval.prototypes.explaining import explain as decide
-    from conceptbench.eval.prototypes.model import PrototypeClassifier
-    from conceptbench.eval.prototypes.naming import read_said
+    from conceptbench.eval.methods.protolm.explaining import explain as decide
+    from conceptbench.eval.methods.protolm.model import PrototypeClassifier
+    from conceptbench.eval.methods.protolm.naming import read_said
 
     if len(text) > 2 or any(not part.strip() for part in text):
         raise InputError("--text: give one text, or two for a pair of sentences, none of them empty")

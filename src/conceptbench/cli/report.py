@@ -37,7 +37,7 @@ def report(
     It ranks the systems, says which cannot be told apart, and shows every metric with its interval, by kind, purity,
     layer and size, examples, what the judges are worth, and where all of it is from.
     """
-    from conceptbench.eval.report import report as run
+    from conceptbench.eval.report.write import report as run
 
     with Bars(err) as progress:
         written = run(results, out=target, recompute=recompute, progress=progress)

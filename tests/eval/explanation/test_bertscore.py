@@ -15,8 +15,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from conceptbench.eval.explanation import evaluate_explanation
 from conceptbench.eval.explanation.bertscores import bertscores
+from conceptbench.eval.explanation.collect import item_scores, recompute
 from conceptbench.eval.explanation.records import read_records
-from conceptbench.eval.explanation.run import item_scores, recompute
 from conceptbench.eval.result import read_result
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.text_encoder import TextEncoder

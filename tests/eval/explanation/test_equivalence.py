@@ -15,11 +15,11 @@ import pytest
 from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.benchmark.modules import Answer, draw_modules
 from conceptbench.eval.explanation import evaluate_explanation
+from conceptbench.eval.explanation.collect import item_scores, recompute
 from conceptbench.eval.explanation.judges import DIFFERENT, SAME, load_question, plant, read_equivalence
 from conceptbench.eval.explanation.records import answer_of, answer_row, read_records
-from conceptbench.eval.explanation.run import item_scores, recompute
-from conceptbench.eval.judging import addresses_rater
-from conceptbench.eval.report import report
+from conceptbench.eval.judges.asking import addresses_rater
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result, read_result
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError

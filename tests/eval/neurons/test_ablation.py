@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from conceptbench.eval.neurons.ablation import Ablation, ablate
-from conceptbench.eval.neurons.ranking import order_of, rank_neurons
+from conceptbench.eval.methods.neurons.ablation import Ablation, ablate
+from conceptbench.eval.methods.neurons.ranking import order_of, rank_neurons
 from conceptbench.runtime.errors import InputError
 
 WIDTH = 30

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from conceptbench.eval.neurons.alignment import Alignment, align
-from conceptbench.eval.neurons.pairs import ConceptPairs, SuperConcept, label_pairs
+from conceptbench.eval.methods.neurons.alignment import Alignment, align
+from conceptbench.eval.methods.neurons.pairs import ConceptPairs, SuperConcept, label_pairs
 from conceptbench.runtime.errors import InputError
 
 WIDTH = 100

@@ -14,19 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import false_discovery_control
 
+from conceptbench.benchmark.layers import read_layer
 from conceptbench.benchmark.schema import CONCEPTS, OCCURRENCES, SENTENCES, STORE_SCHEMA, TREES
 from conceptbench.benchmark.store import ConceptStore, write_table
 from conceptbench.builders.build import build
 from conceptbench.builders.clustering import ward_tree
 from conceptbench.eval.compare import compare_results
-from conceptbench.eval.layers import read_layer
+from conceptbench.eval.methods.probes.probes import probe
 from conceptbench.eval.neurons import evaluate_neurons
+from conceptbench.eval.neurons.collect import item_scores, recompute, score_of
 from conceptbench.eval.neurons.examples import examples
 from conceptbench.eval.neurons.records import RECORDS, read_records
-from conceptbench.eval.neurons.run import item_scores, recompute, score_of
 from conceptbench.eval.neurons.scoring import pooled_p_values
-from conceptbench.eval.probing.probes import probe
-from conceptbench.eval.report import report
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result, read_result, write_records
 from conceptbench.runtime.errors import InputError
 

@@ -7,7 +7,7 @@ import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.builders.clustering import ward_tree
-from conceptbench.eval.neurons.pairs import ConceptPairs, label_pairs, lexicon_pairs, tree_pairs
+from conceptbench.eval.methods.neurons.pairs import ConceptPairs, label_pairs, lexicon_pairs, tree_pairs
 from conceptbench.runtime.errors import InputError
 
 # Five groups of two on a line: (A B) C joined at about 10, (D E) at about 8, all at about 100.

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 import conceptbench
-from conceptbench.eval.neurons.ranking import (
+from conceptbench.eval.methods.neurons.ranking import (
     Means,
     by_average_precision,
     by_weights,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import spearmanr
 
-from conceptbench.eval.neurons.stability import rank_agreement, stability
+from conceptbench.eval.methods.neurons.stability import rank_agreement, stability
 from conceptbench.runtime.errors import InputError
 
 WIDTH = 50

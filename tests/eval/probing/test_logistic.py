@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from conceptbench.eval.probing.logistic import fit_logistic
+from conceptbench.eval.methods.probes.logistic import fit_logistic
 from conceptbench.runtime.errors import InputError
 
 

@@ -9,8 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 import conceptbench
-from conceptbench.eval.probing import probe
-from conceptbench.eval.probing.design import (
+from conceptbench.eval.methods.probes.design import (
     Problem,
     Tokens,
     control_labels,
@@ -18,7 +17,8 @@ from conceptbench.eval.probing.design import (
     token_split,
     type_hashes,
 )
-from conceptbench.eval.probing.metrics import accuracies, aurocs, difference
+from conceptbench.eval.methods.probes.metrics import accuracies, aurocs, difference
+from conceptbench.eval.probing import probe
 from conceptbench.eval.result import Metric
 from conceptbench.runtime.errors import InputError
 

@@ -20,13 +20,13 @@ from conceptbench.builders.build import build
 from conceptbench.builders.clustering import ward_tree
 from conceptbench.cli import app
 from conceptbench.eval.compare import compare_results
+from conceptbench.eval.probing.collect import evaluate_probing, item_scores, recompute
 from conceptbench.eval.probing.gold import GoldTokens, draw_gold, open_gold_corpus, read_gold
 from conceptbench.eval.probing.null import null_tree, permuted
 from conceptbench.eval.probing.predictions import Draw
 from conceptbench.eval.probing.records import read_records
-from conceptbench.eval.probing.run import evaluate_probing, item_scores, recompute
 from conceptbench.eval.probing.scoring import layer_profiles, probes_of
-from conceptbench.eval.report import report
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result, read_result
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Silent

@@ -6,16 +6,16 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from conceptbench.benchmark.modules.known import checked
-from conceptbench.eval.explanation.ngrams import respond
-from conceptbench.eval.prototypes.explaining import explain, project, prototype_modules, prune
-from conceptbench.eval.prototypes.faithfulness import (
+from conceptbench.eval.methods.protolm.explaining import explain, project, prototype_modules, prune
+from conceptbench.eval.methods.protolm.faithfulness import (
     align,
     swap_examples,
     token_faithfulness,
 )
-from conceptbench.eval.prototypes.model import LinearClassifier, PrototypeClassifier, PrototypeConfig
-from conceptbench.eval.prototypes.tokens import KeptTokens, TokenEncoder
-from conceptbench.eval.prototypes.training import Training, train
+from conceptbench.eval.methods.protolm.model import LinearClassifier, PrototypeClassifier, PrototypeConfig
+from conceptbench.eval.methods.protolm.tokens import KeptTokens, TokenEncoder
+from conceptbench.eval.methods.protolm.training import Training, train
+from conceptbench.eval.methods.sasc.ngrams import respond
 from conceptbench.runtime.models import quiet_transformers
 
 FOOD = ("soup", "bread", "cheese", "apple pie", "rice", "salad", "pasta", "roast beef", "fish", "cake")

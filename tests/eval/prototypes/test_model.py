@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from conceptbench.eval.prototypes.model import (
+from conceptbench.eval.methods.protolm.model import (
     LinearClassifier,
     LinearConfig,
     LinearHead,
@@ -17,7 +17,7 @@ from conceptbench.eval.prototypes.model import (
     PrototypeHead,
     first_weights,
 )
-from conceptbench.eval.prototypes.tokens import Batch, KeptTokens, TokenEncoder, batches
+from conceptbench.eval.methods.protolm.tokens import Batch, KeptTokens, TokenEncoder, batches
 from conceptbench.runtime.errors import InputError
 
 TEXTS = ["A dull film.", "The actors are wonderful, and so is the music of this long film.", "Why?", "A dull film."]

@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 
 from conceptbench.cli import app
 from conceptbench.eval.compare import compare_results
+from conceptbench.eval.methods.protolm.model import PrototypeConfig
+from conceptbench.eval.methods.protolm.training import Training
 from conceptbench.eval.prototypes import evaluate_prototypes
+from conceptbench.eval.prototypes.collect import item_scores, recompute
 from conceptbench.eval.prototypes.examples import examples
-from conceptbench.eval.prototypes.model import PrototypeConfig
 from conceptbench.eval.prototypes.records import PROTOTYPE, TEXT, Record, read_records
-from conceptbench.eval.prototypes.run import item_scores, recompute
 from conceptbench.eval.prototypes.scoring import score
-from conceptbench.eval.prototypes.training import Training
-from conceptbench.eval.report import report
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result, read_result
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Silent
@@ -241,7 +241,7 @@ def test_a_decision_is_explained_on_the_command_line(run: tuple[Path, Result]) -
 
 
 def test_a_prototype_is_a_text_module_by_name(run: tuple[Path, Result]) -> None:
-    from conceptbench.eval.explanation.explain import open_module
+    from conceptbench.eval.methods.explain import open_module
 
     folder = run[0] / "classifier"
     own = [record for record in read_records(run[0]) if record["role"] == PROTOTYPE]
@@ -310,8 +310,8 @@ def test_an_encoder_can_be_tuned(data: Path, one_layer_minilm: str, tmp_path: Pa
 _SETTING = """
 import json, sys
 from conceptbench.eval.prototypes import evaluate_prototypes
-from conceptbench.eval.prototypes.model import PrototypeConfig
-from conceptbench.eval.prototypes.training import Training
+from conceptbench.eval.methods.protolm.model import PrototypeConfig
+from conceptbench.eval.methods.protolm.training import Training
 result = evaluate_prototypes(dataset="sst2", out="out", model=sys.argv[1], config=PrototypeConfig(1), repeats=2,
                              training=Training(epochs=2), looked_at=3)
 print(json.dumps(result.to_json()))

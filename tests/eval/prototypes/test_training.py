@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from conceptbench.eval.prototypes.model import (
+from conceptbench.eval.methods.protolm.model import (
     Classifier,
     LinearClassifier,
     LinearHead,
@@ -18,8 +18,8 @@ from conceptbench.eval.prototypes.model import (
     PrototypeConfig,
     PrototypeHead,
 )
-from conceptbench.eval.prototypes.tokens import KeptTokens, LiveTokens, TokenEncoder
-from conceptbench.eval.prototypes.training import Training, dev_split, refit_last_layer, start_prototypes, train
+from conceptbench.eval.methods.protolm.tokens import KeptTokens, LiveTokens, TokenEncoder
+from conceptbench.eval.methods.protolm.training import Training, dev_split, refit_last_layer, start_prototypes, train
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.models import quiet_transformers
 from conceptbench.runtime.progress import Advance, Silent

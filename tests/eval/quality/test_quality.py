@@ -20,14 +20,14 @@ from conceptbench.cli import app
 from conceptbench.eval.compare import compare_results
 from conceptbench.eval.quality import evaluate_quality
 from conceptbench.eval.quality.clusterings import Clusters
+from conceptbench.eval.quality.collect import item_scores, recompute
 from conceptbench.eval.quality.examples import examples
 from conceptbench.eval.quality.information import mean_information, mutual_information
 from conceptbench.eval.quality.membership import membership
 from conceptbench.eval.quality.overlap import overlap_records, shuffles
 from conceptbench.eval.quality.records import Record, read_records
-from conceptbench.eval.quality.run import item_scores, recompute
 from conceptbench.eval.quality.scoring import CURVE, Scores, score
-from conceptbench.eval.report import report
+from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result, read_result
 from conceptbench.runtime.errors import InputError
 

@@ -1,0 +1,1 @@
+"""Language models as judges: how they are asked, and what planted controls show of their worth."""

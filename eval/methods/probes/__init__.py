@@ -1,0 +1,1 @@
+"""Linear probes of concepts, with splits by word type, control labels and intervals."""

@@ -1,0 +1,1 @@
+"""The report on results: an HTML page that opens without a network, and the same as Markdown."""

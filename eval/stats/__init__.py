@@ -1,0 +1,1 @@
+"""Intervals, agreement and paired tests over items that come in groups."""
