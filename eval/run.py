@@ -9,26 +9,26 @@ from typing import Any, Final
 
 from conceptbench.benchmark.modules import FAMILIES, INNER_FAMILIES
 from conceptbench.benchmark.modules.files import FILE_FAMILY
-from conceptbench.eval.annotation import examples as annotation_examples
 from conceptbench.eval.annotation import collect as annotation
+from conceptbench.eval.annotation import examples as annotation_examples
 from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
-from conceptbench.eval.explanation import examples as explanation_examples
 from conceptbench.eval.explanation import collect as explanation
+from conceptbench.eval.explanation import examples as explanation_examples
 from conceptbench.eval.explanation.metrics import MAIN as MAIN_OF_EXPLANATION
 from conceptbench.eval.explanation.metrics import MAIN_WITHOUT_ANSWERS
 from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANATION
+from conceptbench.eval.neurons import collect as neurons
 from conceptbench.eval.neurons import examples as neurons_examples
 from conceptbench.eval.neurons import metrics as neurons_metrics
-from conceptbench.eval.neurons import collect as neurons
-from conceptbench.eval.probing import examples as probing_examples
 from conceptbench.eval.probing import collect as probing
+from conceptbench.eval.probing import examples as probing_examples
 from conceptbench.eval.probing.metrics import MAIN as MAIN_OF_PROBING
 from conceptbench.eval.probing.metrics import METRICS as METRICS_OF_PROBING
+from conceptbench.eval.prototypes import collect as prototypes
 from conceptbench.eval.prototypes import examples as prototypes_examples
 from conceptbench.eval.prototypes import metrics as prototypes_metrics
-from conceptbench.eval.prototypes import collect as prototypes
-from conceptbench.eval.quality import examples as quality_examples
 from conceptbench.eval.quality import collect as quality
+from conceptbench.eval.quality import examples as quality_examples
 from conceptbench.eval.quality.clusterings import METHODS as METHODS_OF_QUALITY
 from conceptbench.eval.quality.metrics import MAIN as MAIN_OF_QUALITY
 from conceptbench.eval.quality.metrics import METRICS as METRICS_OF_QUALITY

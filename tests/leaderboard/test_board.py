@@ -26,7 +26,7 @@ HOSTILE = "=HYPERLINK(1)|<script>alert(1)</script>\n[x](javascript:alert(1))`*_"
 
 @pytest.fixture(autouse=True)
 def weights_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "Similarity", cache(lambda model, _progress=None: Similarity(model)))
+    monkeypatch.setattr(collect, "Similarity", cache(lambda model, _progress=None: Similarity(model)))
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def made(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 @pytest.fixture(autouse=True)
 def weights_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each recomputation opens the encoder anew; here its weights are read once, and used as ever."""
-    monkeypatch.setattr(run, "Similarity", cache(lambda model, _progress=None: Similarity(model)))
+    monkeypatch.setattr(collect, "Similarity", cache(lambda model, _progress=None: Similarity(model)))
 
 
 @pytest.fixture(scope="module")
