@@ -23,11 +23,12 @@ from conceptbench.builders.corpus import Corpus, open_corpus, read_corpus
 from conceptbench.builders.referred import Text
 from conceptbench.builders.vectors import align_tokens, write_vectors
 from conceptbench.builders.workspace import check_folder, finish_store, opened, versions
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.encoder import Pooling, WordEncoder
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import write_json
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import LLM, open_llm
+from conceptbench.runtime.llm import LLM
 from conceptbench.runtime.progress import Progress, Silent
 
 Clustering = Literal["ward", "kmeans"]

@@ -4,107 +4,104 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.files import sha256, whole, write_json, writing_failed
+from conceptbench.runtime.files import sha256, write_json, writing_failed
 
 RESULT_SCHEMA: Final = "conceptbench.result/1"
 RESULT_FILE: Final = "result.json"
 RECORDS_FILE: Final = "records.parquet"
-_FIELDS: Final = {"schema", "task", "task_version", "system", "metrics", "provenance", "records", "records_sha256"}
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A measured value with its 95 % interval, and the number of items asked."""
+class MetricKey(NamedTuple):
+    """What a metric is of: its name, the condition of a study, and the group of a breakdown.
 
-    value: float
-    low: float
-    high: float
-    n: int
+    In a result file it is written `name`, `name/group`, `name/condition` or `name/condition/group`. A condition begins
+    with the name of a study and an equals sign, as in `prompt=zero-shot`.
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a run of a task on a system came to.
-
-    A breakdown is a metric of its own, `name/group`. A metric that cannot be computed is absent.
+    Examples
+    --------
+    >>> MetricKey.parse("gold_match/prompt=few-shot/semantic", studies=["prompt"])
+    MetricKey(name='gold_match', condition='prompt=few-shot', group='semantic')
+    >>> MetricKey.parse("auroc/L03")
+    MetricKey(name='auroc', condition='', group='L03')
+    >>> str(MetricKey("auroc", group="L03"))
+    'auroc/L03'
     """
 
+    name: str
+    condition: str = ""
+    group: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in self if part)
+
+    @classmethod
+    def parse(cls, text: str, studies: Collection[str] = ()) -> MetricKey:
+        """Read a key as it stands in a result file.
+
+        Parameters
+        ----------
+        text : the key.
+        studies : the names of the task's studies, which tell conditions from groups.
+        """
+        name, _, rest = text.partition("/")
+        first, _, after = rest.partition("/")
+        if first.partition("=")[0] in studies and "=" in first:
+            return cls(name, first, after)
+        return cls(name, "", rest)
+
+    @property
+    def headline(self) -> bool:
+        """Whether the metric is over all items, in no condition of a study."""
+        return not self.condition and not self.group
+
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Metric:
+    """A measured value with its 95 % interval, and the number of items that it is of.
+
+    Examples
+    --------
+    >>> Metric(0.75, 0.6, 0.9, 40).value
+    0.75
+    """
+
+    value: _Number
+    low: _Number
+    high: _Number
+    n: Annotated[int, Field(strict=True, ge=0)]
+
+
+class Result(BaseModel):
+    """The result of one run of a task on a system.
+
+    A breakdown is a metric of its own, see `MetricKey`. A metric that cannot be computed is absent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    result_schema: Annotated[Literal["conceptbench.result/1"], Field(alias="schema")] = RESULT_SCHEMA
     task: str
     task_version: str
     system: str
-    metrics: Mapping[str, Metric]
-    provenance: Mapping[str, Any]
+    metrics: dict[str, Metric]
+    provenance: dict[str, Any]
+    records: Literal["records.parquet"] = RECORDS_FILE
     records_sha256: str
 
     def to_json(self) -> dict[str, Any]:
         """Give the contents of the result file."""
-        return {
-            "schema": RESULT_SCHEMA,
-            "task": self.task,
-            "task_version": self.task_version,
-            "system": self.system,
-            "metrics": {name: asdict(metric) for name, metric in self.metrics.items()},
-            "provenance": dict(self.provenance),
-            "records": RECORDS_FILE,
-            "records_sha256": self.records_sha256,
-        }
-
-
-@dataclass(frozen=True)
-class ItemScores:
-    """The values behind a run's metrics: by metric, the value of each item; and the group (concept) of each item."""
-
-    values: Mapping[str, Mapping[str, float]]
-    groups: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Example:
-    """One item to look at: what was shown, what was answered, what was expected; `good` is None where unknown."""
-
-    item: str
-    shown: str
-    answer: str
-    expected: str
-    good: bool | None
-    condition: str = ""
-
-
-def write_records(folder: Path, records: pa.Table) -> str:
-    """Write a run's records to its folder; give their SHA-256."""
-    path = folder / RECORDS_FILE
-    with whole(path) as temporary:
-        pq.write_table(records, temporary, compression="zstd")
-    return sha256(path)
-
-
-def read_rows(folder: Path, schema: pa.Schema, task: str) -> list[dict[str, Any]]:
-    """Read the records of a run's folder as rows.
-
-    Raises
-    ------
-    InputError
-        if they cannot be read, or have other columns than those of the task.
-    """
-    path = folder / RECORDS_FILE
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if table.schema.names != schema.names:
-        raise InputError(f"{path}: the columns are not those of the {task} task of this version")
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+        return self.model_dump(by_alias=True)
 
 
 def open_folder(out: str | Path) -> Path:
@@ -143,34 +140,38 @@ def read_result(path: Path) -> Result:
         raise InputError(f"{file}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{file}: not JSON ({error})") from error
-    if not isinstance(content, dict) or content.get("schema") != RESULT_SCHEMA or set(content) != _FIELDS:
-        raise InputError(f"{file}: not a result of this version ({RESULT_SCHEMA})")
+    result = parse_result(content, str(file))
     records = file.parent / RECORDS_FILE
-    if content["records"] != RECORDS_FILE or not records.is_file():
+    if not records.is_file():
         raise InputError(f"{file}: its records must lie beside it as {RECORDS_FILE}")
-    if sha256(records) != content["records_sha256"]:
+    if sha256(records) != result.records_sha256:
         raise InputError(f"{records}: was changed since the run (its digest is not that of {file.name})")
-    return Result(
-        task=content["task"],
-        task_version=content["task_version"],
-        system=content["system"],
-        metrics={name: _metric(value, f"{file}, metric {name!r}") for name, value in content["metrics"].items()},
-        provenance=content["provenance"],
-        records_sha256=content["records_sha256"],
-    )
+    return result
+
+
+def parse_result(content: Any, where: str) -> Result:
+    """Read the contents of a result file.
+
+    Parameters
+    ----------
+    content : what the JSON holds.
+    where : the file's name, for messages.
+
+    Raises
+    ------
+    InputError
+        if it is of another shape; the message names the first field that is wrong.
+    """
+    if not isinstance(content, Mapping) or content.get("schema") != RESULT_SCHEMA:
+        raise InputError(f"{where}: not a result of this version ({RESULT_SCHEMA})")
+    try:
+        return Result.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(ascii(str(part))[1:-1][:40] for part in first["loc"]) or "the result"
+        raise InputError(f"{where}, {field}: {first['msg']}") from error
 
 
 def package_version() -> str:
     """The version of ConceptBench that stands in a result."""
     return importlib.metadata.version("conceptbench")
-
-
-def _metric(value: Any, where: str) -> Metric:
-    try:
-        metric = Metric(**value)
-        finite = all(math.isfinite(number) for number in (metric.value, metric.low, metric.high))
-    except TypeError as error:
-        raise InputError(f"{where}: must have value, low, high and n, all numbers") from error
-    if not finite or not isinstance(metric.n, int) or metric.n < 0:
-        raise InputError(f"{where}: must have value, low, high and n, all finite")
-    return metric

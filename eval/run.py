@@ -1,164 +1,211 @@
-"""The tasks: running any of them by name, and what is done with a result of any of them."""
+"""The pipeline of every task: options, records, scores, result; and an opened run, which reads its records once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import datetime
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from conceptbench.benchmark.modules import FAMILIES, INNER_FAMILIES
-from conceptbench.benchmark.modules.files import FILE_FAMILY
-from conceptbench.eval.annotation import collect as annotation
-from conceptbench.eval.annotation import examples as annotation_examples
-from conceptbench.eval.annotation.metrics import MAIN, MAIN_ON_STORES, METRICS
-from conceptbench.eval.explanation import collect as explanation
-from conceptbench.eval.explanation import examples as explanation_examples
-from conceptbench.eval.explanation.metrics import MAIN as MAIN_OF_EXPLANATION
-from conceptbench.eval.explanation.metrics import MAIN_WITHOUT_ANSWERS
-from conceptbench.eval.explanation.metrics import METRICS as METRICS_OF_EXPLANATION
-from conceptbench.eval.neurons import collect as neurons
-from conceptbench.eval.neurons import examples as neurons_examples
-from conceptbench.eval.neurons import metrics as neurons_metrics
-from conceptbench.eval.probing import collect as probing
-from conceptbench.eval.probing import examples as probing_examples
-from conceptbench.eval.probing.metrics import MAIN as MAIN_OF_PROBING
-from conceptbench.eval.probing.metrics import METRICS as METRICS_OF_PROBING
-from conceptbench.eval.prototypes import collect as prototypes
-from conceptbench.eval.prototypes import examples as prototypes_examples
-from conceptbench.eval.prototypes import metrics as prototypes_metrics
-from conceptbench.eval.quality import collect as quality
-from conceptbench.eval.quality import examples as quality_examples
-from conceptbench.eval.quality.clusterings import METHODS as METHODS_OF_QUALITY
-from conceptbench.eval.quality.metrics import MAIN as MAIN_OF_QUALITY
-from conceptbench.eval.quality.metrics import METRICS as METRICS_OF_QUALITY
-from conceptbench.eval.report.curves import CurvePlot
-from conceptbench.eval.result import Example, ItemScores, Metric, Result
-from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.progress import Progress
+import pyarrow as pa
+
+from conceptbench.benchmark.schema import slug
+from conceptbench.eval.options import read_options, recorded_options
+from conceptbench.eval.result import Metric, Result, package_version, read_result, write_result
+from conceptbench.eval.rows import read_records, write_records
+from conceptbench.eval.task import Example, ItemScores, Provenance, Scores, Task
+from conceptbench.eval.tasks import task_of
+from conceptbench.runtime.errors import ConceptBenchError, InputError
+from conceptbench.runtime.progress import Progress, Silent
+
+TOLERANCE: Final = 1e-6
+"""A metric that is computed again may differ from the file's by this much."""
+
+
+def evaluate(task: str, *, out: str | Path | None = None, progress: Progress | None = None, **options: Any) -> Result:
+    """Run a task on a system, and write the result.
+
+    Parameters
+    ----------
+    task : the name of a task, see `conceptbench list tasks`.
+    out : the folder that gets `result.json` and `records.parquet`; by default `results/<task>-<system>`. A run that
+        was stopped goes on where it was when it is started again in its folder.
+    progress : shows how far the run is.
+    options : those of the task, see docs/tasks.md or `conceptbench eval <task> --help`.
+
+    Returns
+    -------
+    the result, as in the file.
+
+    Raises
+    ------
+    InputError
+        if there is no such task, or an option is wrong.
+    ConceptBenchError
+        if the system cannot be asked.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = evaluate("annotation", annotator="lexical", limit=2, purities=[1.0], out=folder)
+    >>> result.metrics["gold_match"].n
+    2
+    """
+    description = task_of(task)
+    given = read_options(description.options, options)
+    folder = Path(out) if out is not None else default_folder(description, given)
+    progress = progress or Silent()
+    started = datetime.datetime.now(datetime.UTC)
+    clock = time.perf_counter()
+    collected = description.collect(given, folder, progress)
+    digest = write_records(folder, collected.records)
+    provenance: dict[str, Any] = {
+        **recorded_options(given),
+        "conceptbench": package_version(),
+        "dataset": collected.dataset,
+        "dataset_sha256": collected.dataset_sha256,
+        "started": started.isoformat(timespec="seconds"),
+        "cost_usd": None,
+        "tokens": {"in": 0, "out": 0},
+        **collected.facts,
+    }
+    scores = description.score(description.rows(collected.records), provenance, progress)
+    result = Result(
+        task=description.name,
+        task_version=description.version,
+        system=collected.system + (f"/{scores.variant}" if scores.variant else ""),
+        metrics={str(key): metric for key, metric in scores.metrics.items()},
+        provenance=provenance
+        | dict(scores.facts)
+        | ({"findings": list(scores.findings)} if scores.findings else {})
+        | {
+            "undefined": {**collected.undefined, **scores.undefined},
+            "seconds": round(time.perf_counter() - clock, 3),
+        },
+        records_sha256=digest,
+    )
+    write_result(folder, result)
+    collected.finish()
+    return result
+
+
+def default_folder(task: Task, options: Any) -> Path:
+    """Give the folder of a run that was given none: `results/<task>-<system>`."""
+    return Path("results") / f"{task.name}-{slug(task.folder_name(options))}"
 
 
 @dataclass(frozen=True)
-class Task:
-    """What can be done with a task.
+class Run:
+    """A result with its task and the folder of its records, which are read once and scored once."""
 
-    `run` evaluates a system; the others read a run's folder and need no LLM: `recompute` gives its metrics again,
-    `item_scores` the values of single items, `examples` some of them, good and bad. `metrics` says what each metric
-    means, in the order to show them; systems are ranked by the first of `main` that a result has, if any. `groups` says
-    of a breakdown's groups what they are, where their names do not tell. `shown` are metrics whose breakdowns reports
-    show in the open beside the main one, `curves` what they draw as lines; `compared` are those whose groups the
-    command line shows side by side. `profiles` gives the main metric of single
-    items by layer.
-    """
+    folder: Path
+    result: Result
+    task: Task
+    progress: Progress = field(default_factory=Silent, compare=False)
 
-    version: str
-    what: str
-    main: Sequence[str]
-    metrics: Mapping[str, str]
-    run: Callable[..., Result]
-    recompute: Callable[[Path, Result, Progress | None], Mapping[str, Metric]]
-    item_scores: Callable[[Path, Result, Progress | None], ItemScores]
-    examples: Callable[[Path, Result], Sequence[Example]]
-    groups: Mapping[str, str] = field(default_factory=dict)
-    shown: Sequence[str] = ()
-    curves: Sequence[CurvePlot] = ()
-    compared: Sequence[str] = ()
-    profiles: Callable[[Path, Result], Mapping[str, Mapping[str, float]]] | None = None
+    @cached_property
+    def records(self) -> pa.Table:
+        """The table of records."""
+        return read_records(self.folder, self.task.schema(), self.task.name)
 
+    @cached_property
+    def rows(self) -> Any:
+        """The records as the task's typed rows."""
+        return self.task.rows(self.records)
 
-TASKS: Final[dict[str, Task]] = {
-    annotation.TASK: Task(
-        version=annotation.TASK_VERSION,
-        what="names of concepts: gold items whose right name is known, or the concepts of a store",
-        main=(MAIN, MAIN_ON_STORES),
-        metrics=METRICS,
-        run=annotation.evaluate_annotation,
-        recompute=annotation.recompute,
-        item_scores=annotation.item_scores,
-        examples=annotation_examples.examples,
-    ),
-    explanation.TASK: Task(
-        version=explanation.TASK_VERSION,
-        what="explanations of text modules, most with known answers",
-        main=(MAIN_OF_EXPLANATION, MAIN_WITHOUT_ANSWERS),
-        metrics=METRICS_OF_EXPLANATION,
-        run=explanation.evaluate_explanation,
-        recompute=explanation.recompute,
-        item_scores=explanation.item_scores,
-        examples=explanation_examples.examples,
-        groups=dict.fromkeys(explanation.SETTINGS, "setting")
-        | dict.fromkeys([*FAMILIES, *INNER_FAMILIES, FILE_FAMILY], "family"),
-    ),
-    probing.TASK: Task(
-        version=probing.TASK_VERSION,
-        what="linear probes: an encoder's layers, of gold concepts in a second corpus and of the concepts of a store",
-        main=(MAIN_OF_PROBING,),
-        metrics=METRICS_OF_PROBING,
-        run=probing.evaluate_probing,
-        recompute=probing.recompute,
-        item_scores=probing.item_scores,
-        examples=probing_examples.examples,
-        profiles=probing_examples.profiles,
-    ),
-    neurons.TASK: Task(
-        version=neurons.TASK_VERSION,
-        what="neurons of concepts: shared with wider concepts, needed by probes, stable; reported, not ranked",
-        main=(),
-        metrics=neurons_metrics.METRICS,
-        run=neurons.evaluate_neurons,
-        recompute=neurons.recompute,
-        item_scores=neurons.item_scores,
-        examples=neurons_examples.examples,
-        groups=neurons_metrics.GROUPS,
-        shown=neurons_metrics.SHOWN,
-        curves=neurons_metrics.CURVES,
-    ),
-    prototypes.TASK: Task(
-        version=prototypes.TASK_VERSION,
-        what="a classifier that decides by prototypes: as accurate as a linear head, and are its reasons true?",
-        main=(prototypes_metrics.MAIN,),
-        metrics=prototypes_metrics.METRICS,
-        run=prototypes.evaluate_prototypes,
-        recompute=prototypes.recompute,
-        item_scores=prototypes.item_scores,
-        examples=prototypes_examples.examples,
-        groups=prototypes_metrics.CLASSIFIERS,
-        shown=prototypes_metrics.SHOWN,
-        compared=(prototypes_metrics.MAIN, *prototypes_metrics.SHOWN),
-    ),
-    quality.TASK: Task(
-        version=quality.TASK_VERSION,
-        what="the concepts of a store themselves, held against those of the gold lexicon",
-        main=(MAIN_OF_QUALITY,),
-        metrics=METRICS_OF_QUALITY,
-        run=quality.evaluate_quality,
-        recompute=quality.recompute,
-        item_scores=quality.item_scores,
-        examples=quality_examples.examples,
-        groups=dict.fromkeys(METHODS_OF_QUALITY, "method"),
-    ),
-}
+    @cached_property
+    def scores(self) -> Scores:
+        """The scores, computed again from the records."""
+        return self.task.score(self.rows, self.provenance, self.progress)
+
+    @cached_property
+    def examples(self) -> Sequence[Example]:
+        """Some items to look at."""
+        return self.task.examples(self.rows, self.scores, self.provenance)
+
+    @cached_property
+    def profiles(self) -> Mapping[str, Mapping[str, float]]:
+        """The main metric of single items by layer; empty where the task has none."""
+        return self.task.profiles(self.rows, self.scores) if self.task.profiles is not None else {}
+
+    @property
+    def provenance(self) -> Provenance:
+        """That of the result."""
+        return self.result.provenance
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics, computed again from the records, by their keys in result files."""
+        return {str(key): metric for key, metric in self.scores.metrics.items()}
+
+    @property
+    def item_scores(self) -> ItemScores:
+        """The values of single items, computed again from the records."""
+        return self.scores.items
+
+    @property
+    def main(self) -> str | None:
+        """The metric by which systems are ranked: the first of the task's that the result has."""
+        return next((name for name in self.task.ranked_by if name in self.result.metrics), None)
+
+    def same_items(self, other: Run) -> bool:
+        """Whether both were asked the same."""
+        digests = [run.provenance.get("dataset_sha256") for run in (self, other)]
+        return digests[0] is not None and digests[0] == digests[1]
+
+    def check_metrics(self) -> None:
+        """Compute the metrics again from the records.
+
+        Raises
+        ------
+        ConceptBenchError
+            if they are not those of the result file.
+        """
+        stated, computed = self.result.metrics, self.metrics
+        differing = [
+            name for name in {**stated, **computed} if not same_metric(stated.get(name), computed.get(name), TOLERANCE)
+        ]
+        if differing:
+            name = differing[0]
+            more = f" (and {len(differing) - 1} more metrics differ)" if len(differing) > 1 else ""
+            raise ConceptBenchError(
+                f"{self.folder}: metric {name!r} is {exact(stated.get(name))} in the result file, but "
+                f"{exact(computed.get(name))} by its records{more}. The file was changed since the run, or the code "
+                "was; run the evaluation again"
+            )
 
 
-def evaluate(task: str, **options: Any) -> Result:
-    """Run a task; the options are those of its own function, such as `evaluate_annotation`.
+def open_run(path: str | Path, progress: Progress | None = None) -> Run:
+    """Read a result's folder, or its file.
 
     Raises
     ------
     InputError
-        if there is no such task.
+        if it is no result, its records were changed, or this version does not score its task as it was scored.
     """
-    return task_of(task).run(**options)
+    file = Path(path)
+    result = read_result(file)
+    task = task_of(result.task)
+    if result.task_version != task.version:
+        raise InputError(
+            f"{path}: is a result of {result.task} {result.task_version}; here is {result.task} {task.version}: "
+            "run the evaluation again"
+        )
+    return Run(file if file.is_dir() else file.parent, result, task, progress or Silent())
 
 
-def task_of(name: str) -> Task:
-    """Give a task by name.
+def same_metric(stated: Metric | None, computed: Metric | None, within: float) -> bool:
+    """Tell whether two metrics are of as many items and equal within a tolerance; not where one is absent."""
+    if stated is None or computed is None:
+        return False
+    pairs = ((stated.value, computed.value), (stated.low, computed.low), (stated.high, computed.high))
+    return stated.n == computed.n and all(abs(first - second) <= within for first, second in pairs)
 
-    Raises
-    ------
-    InputError
-        if there is no such task.
-    """
-    if name not in TASKS:
-        raise InputError(f"task {name!r}: there is no such task; there are {', '.join(TASKS)}")
-    return TASKS[name]
+
+def exact(metric: Metric | None) -> str:
+    """Write a metric with all digits that tell it from another."""
+    return "absent" if metric is None else f"{metric.value:.9g} ({metric.low:.9g} to {metric.high:.9g}, n {metric.n})"

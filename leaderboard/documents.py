@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from conceptbench.leaderboard.names import shown
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.texts import shown
 
 DEEPEST: Final = 12
 LARGEST_NUMBER: Final = 2**63

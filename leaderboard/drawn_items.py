@@ -16,12 +16,12 @@ from conceptbench.eval.annotation.panels import JUDGES
 from conceptbench.eval.annotation.records import item_record
 from conceptbench.eval.annotation.scores import gold_of
 from conceptbench.eval.annotation.studies import conditions
-from conceptbench.leaderboard.names import shown
 from conceptbench.leaderboard.settings import not_taken
 from conceptbench.leaderboard.submission import Submission
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.models import MINILM, SMOLLM2
 from conceptbench.runtime.similarity import Similarity
+from conceptbench.runtime.texts import shown
 
 PINNED: Final = (MINILM, SMOLLM2)
 """The encoders that scores are computed with."""

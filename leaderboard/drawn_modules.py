@@ -16,13 +16,13 @@ from conceptbench.eval.explanation.modules import Choice
 from conceptbench.eval.explanation.records import NOT_RUN, answer_row
 from conceptbench.eval.explanation.scoring import candidates_of
 from conceptbench.eval.methods.sasc.ngrams import drawn, ngrams_of, respond
-from conceptbench.leaderboard.names import shown
 from conceptbench.leaderboard.settings import not_taken
 from conceptbench.leaderboard.submission import Submission
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.models import MINILM
 from conceptbench.runtime.progress import Silent
 from conceptbench.runtime.text_encoder import TextEncoder
+from conceptbench.runtime.texts import shown
 
 TOLERANCE: Final = 1e-3
 """A module's response may differ by this much of the module's own spread: encoders differ by machine."""

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from conceptbench.leaderboard.names import fault_of_name, fault_of_text
+from conceptbench.leaderboard.names import fault_of_name
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.texts import fault_of_text
 
 FORM_SCHEMA: Final = "conceptbench.form/1"
 FORM_FILE: Final = "form.json"

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conceptbench.leaderboard import drawn_items, drawn_modules
-from conceptbench.leaderboard.names import fault_of_text
 from conceptbench.leaderboard.settings import Board, not_taken
 from conceptbench.leaderboard.submission import Submission
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.texts import fault_of_text
 
 RANKED: Final[Mapping[str, str]] = {
     "annotation": "",

@@ -1,4 +1,4 @@
-"""What names and texts in a submission may hold: nothing that can pass for code, for a formula, or for another name."""
+"""What names in a submission may hold: nothing that can pass for code, for a formula, or for another name."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import re
 import unicodedata
 from typing import Final
 
+from conceptbench.runtime.texts import fault_of_text, shown
+
 LONGEST_NAME: Final = 100
-LONGEST_TEXT: Final = 20_000
 
 _FOLDER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+()\[\],'=-]*")
-_MARKUP = re.compile(r"<[A-Za-z/!?]|\b(?:java|vb)script:\S|\bdata:\w+/\w", re.IGNORECASE)
-_FORMULA = re.compile(r"\s*(?:[=@]\s*[^\s=]|\+[\w(]|-[\d(]|[+-].*[|!])")
 _SPELLED_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s"})
-_INVISIBLE = "\u200b\ufeff\u00ad"
 
 
 def folder_of(system: str, variant: str = "") -> str:
@@ -47,34 +45,7 @@ def fault_of_name(text: str) -> str:
     return fault_of_text(text)
 
 
-def fault_of_text(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Say what is wrong with a text that the submitter wrote; nothing if all is well."""
-    if len(text) > longest:
-        return f"has {len(text):,} characters, more than {longest:,}"
-    if not text.isprintable() and any(_unprintable(character) for character in text):
-        return "has a control character, or one that hides or turns around text"
-    if _MARKUP.search(text):
-        return f"holds markup or script ({shown(text)})"
-    if _FORMULA.match(text):
-        return f"starts like a formula of a spreadsheet ({shown(text)})"
-    return ""
-
-
 def skeleton(name: str) -> str:
     """Reduce a name to what names that are easily mistaken for it have in common."""
     letters = re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKC", name).casefold())
     return letters.translate(_SPELLED_ALIKE).replace("rn", "m").replace("vv", "w")
-
-
-def shown(text: str, longest: int = 60) -> str:
-    """Quote an untrusted text for a message, on one line, in ASCII."""
-    return ascii(text if len(text) <= longest else text[:longest] + "...")
-
-
-def _unprintable(character: str) -> bool:
-    if character in "\n\t" or " " <= character <= "~":
-        return False
-    # Joiners are part of words in Persian, Hindi and others; Cf also has the marks that turn text around.
-    if character in "\u200c\u200d":
-        return False
-    return character in _INVISIBLE or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -21,8 +21,8 @@ from conceptbench.eval.neurons.records import RECORDS as NEURONS
 from conceptbench.eval.probing.records import RECORDS as PROBING
 from conceptbench.eval.prototypes.records import RECORDS as PROTOTYPES
 from conceptbench.eval.quality.records import RECORDS as QUALITY
-from conceptbench.leaderboard.names import LONGEST_TEXT, fault_of_text
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.texts import LONGEST_TEXT, fault_of_text
 
 MOST_ROWS: Final = 5_000_000
 MOST_VALUES: Final = 50_000_000

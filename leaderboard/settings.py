@@ -12,8 +12,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from conceptbench.leaderboard.documents import read_bytes
-from conceptbench.leaderboard.names import shown
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.texts import shown
 
 SETTINGS_FILE: Final = "board.toml"
 SUBMISSIONS: Final = "submissions"

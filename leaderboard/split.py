@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from conceptbench.leaderboard.documents import read_object
-from conceptbench.leaderboard.names import shown
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import write_json
+from conceptbench.runtime.texts import shown
 
 SPLITS_FILE: Final = "splits.json"
 SPLITS_SCHEMA: Final = "conceptbench.splits/1"

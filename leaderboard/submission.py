@@ -18,9 +18,10 @@ from conceptbench.eval.result import RECORDS_FILE, RESULT_FILE, RESULT_SCHEMA, M
 from conceptbench.eval.run import TASKS
 from conceptbench.leaderboard.documents import read_bytes, read_object, texts_in
 from conceptbench.leaderboard.form import FORM_FILE, LARGEST_SEED, Form, read_form
-from conceptbench.leaderboard.names import fault_of_folder, fault_of_name, fault_of_text, folder_of, shown
+from conceptbench.leaderboard.names import fault_of_folder, fault_of_name, folder_of
 from conceptbench.leaderboard.records import read_untrusted
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.texts import fault_of_text, shown
 
 LARGEST: Final[Mapping[str, int]] = {FORM_FILE: 1 << 18, RESULT_FILE: 8 << 20, RECORDS_FILE: 256 << 20}
 """Bytes of each of the three files at most."""

@@ -18,13 +18,14 @@ import yaml
 from conceptbench.eval.compare import Run, open_run
 from conceptbench.eval.result import RECORDS_FILE, RESULT_FILE, Result, read_result
 from conceptbench.leaderboard.form import FORM_FILE, Form, read_form
-from conceptbench.leaderboard.names import fault_of_text, folder_of, shown
+from conceptbench.leaderboard.names import folder_of
 from conceptbench.leaderboard.settings import SETTINGS_FILE, SUBMISSIONS, Board
 from conceptbench.leaderboard.submission import Place
 from conceptbench.leaderboard.verify import check_submission
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import sha256, whole, write_json
 from conceptbench.runtime.hub import hub_errors, hub_session, require_token
+from conceptbench.runtime.texts import fault_of_text, shown
 
 if TYPE_CHECKING:
     from huggingface_hub import Discussion, HfApi

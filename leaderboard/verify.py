@@ -15,7 +15,7 @@ from conceptbench.eval.result import Metric, package_version
 from conceptbench.eval.run import TASKS
 from conceptbench.leaderboard.documents import read_object
 from conceptbench.leaderboard.items import check_items
-from conceptbench.leaderboard.names import fault_of_folder, shown, skeleton
+from conceptbench.leaderboard.names import fault_of_folder, skeleton
 from conceptbench.leaderboard.reported import reported_figures
 from conceptbench.leaderboard.settings import Board, open_board
 from conceptbench.leaderboard.submission import Place, Submission, file_digest, places, read_submission
@@ -23,6 +23,7 @@ from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import write_json
 from conceptbench.runtime.models import MINILM, model_folder
 from conceptbench.runtime.progress import Progress, Silent
+from conceptbench.runtime.texts import shown
 
 VERDICT_SCHEMA: Final = "conceptbench.verdict/1"
 ACCEPTED: Final = "accepted"

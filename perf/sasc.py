@@ -26,7 +26,8 @@ import numpy as np
 from conceptbench.benchmark.modules.responses import EmbeddingModule, module_of
 from conceptbench.eval.methods.sasc.ngrams import ngrams_of, respond
 from conceptbench.eval.methods.sasc.sasc import CONSIDERED, SASC, SHOWN, STRINGS, SUMMARIES, Subject
-from conceptbench.runtime.llm import LLM, Message, Request, open_llm
+from conceptbench.runtime.clients import open_llm
+from conceptbench.runtime.llm import LLM, Message, Request
 from conceptbench.runtime.progress import Silent
 from conceptbench.runtime.text_encoder import TextEncoder
 

@@ -1,14 +1,11 @@
-"""Asking language models: what is asked, what comes back, and which client answers for which system."""
+"""Asking language models: what is asked, what comes back, and how systems are named."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from conceptbench.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from conceptbench.runtime.journal import Journal
 
 KINDS = ("openai", "local")
 
@@ -76,6 +73,11 @@ class Usage:
         counts = {name: value - getattr(before, name) for name, value in vars(self).items() if name != "cost"}
         return Usage(**counts, cost=cost)
 
+    def __add__(self, other: "Usage") -> "Usage":
+        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        counts = {name: value + getattr(other, name) for name, value in vars(self).items() if name != "cost"}
+        return Usage(**counts, cost=sum(costs) if costs else None)
+
     def add(self, reply: Reply, price: tuple[float, float] | None) -> None:
         """Count one call's reply; `price` is USD per million tokens in and out."""
         self.calls += 1
@@ -128,65 +130,3 @@ def public_name(system: str) -> str:
     kind, _, name = system.partition(":")
     path = Path(name)
     return f"{kind}:{path.resolve().name if path.is_dir() else name}"
-
-
-def open_llm(
-    system: str,
-    *,
-    journal: "Journal | None" = None,
-    base_url: str | None = None,
-    concurrency: int = 8,
-    timeout: float = 60.0,
-    retries: int = 6,
-    batch_size: int = 16,
-    price: tuple[float, float] | None = None,
-) -> LLM:
-    """The client for a system: `openai:<model>` or `local:<folder, Hub id or smollm2>`.
-
-    Parameters
-    ----------
-    system : what to ask.
-    journal : where answers are kept and found again.
-    base_url : of an OpenAI-compatible server; `openai:` only.
-    concurrency : requests under way at once; `openai:` only.
-    timeout : seconds one call may take; `openai:` only.
-    retries : calls after the first, where the trouble may pass; `openai:` only.
-    batch_size : requests computed together; `local:` only.
-    price : USD per million tokens in and out.
-
-    Raises
-    ------
-    InputError
-        unknown kind, missing key or weights, or an option out of range.
-    """
-    kind, name = parse_system(system)
-    _check_options(concurrency, timeout, retries, batch_size)
-    if kind == "openai":
-        from conceptbench.runtime.openai_llm import OpenAILLM
-
-        return OpenAILLM(
-            name,
-            journal=journal,
-            base_url=base_url,
-            concurrency=concurrency,
-            timeout=timeout,
-            retries=retries,
-            price=price,
-        )
-    if kind == "local":
-        from conceptbench.runtime.local_llm import LocalLLM
-
-        return LocalLLM(name, journal=journal, batch_size=batch_size, price=price)
-    known = ", ".join(f"{kind}:<name>" for kind in KINDS)
-    raise InputError(f"system '{system}' cannot be asked: '{kind}' is no kind of language model. Use {known}.")
-
-
-def _check_options(concurrency: int, timeout: float, retries: int, batch_size: int) -> None:
-    if concurrency < 1:
-        raise InputError(f"concurrency must be at least 1, not {concurrency}.")
-    if not timeout > 0:
-        raise InputError(f"timeout must be above 0 seconds, not {timeout}.")
-    if retries < 0:
-        raise InputError(f"retries must be at least 0, not {retries}.")
-    if batch_size < 1:
-        raise InputError(f"batch size must be at least 1, not {batch_size}.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.models import model_folder
 from conceptbench.runtime.progress import Progress
 from conceptbench.runtime.text_encoder import TextEncoder
 
@@ -18,11 +21,11 @@ class Similarity:
 
     Vectors that are compared with words are centred: the mean vector of the words of the run is subtracted, since
     vectors of decoders share a large common part. That of the labels plays no role, so that what one label scores
-    does not hang on an annotator's other labels.
+    does not depend on an annotator's other labels.
     """
 
     def __init__(self, model: str, progress: Progress | None = None, device: str | None = None) -> None:
-        self._encoder = TextEncoder(model, device=device)
+        self._encoder = _opened(model, device, _state(model))
         self._progress = progress
         self._row: dict[str, int] = {}
         self._vectors = np.zeros((0, self._encoder.width), dtype=np.float32)
@@ -39,7 +42,7 @@ class Similarity:
         return self._encoder.digest
 
     def forget(self) -> None:
-        """Encode everything anew from here on: a vector's last digits hang on the texts it is encoded with."""
+        """Encode everything anew from here on: a vector's last digits depend on the texts that it is encoded with."""
         self._row, self._vectors = {}, self._vectors[:0]
 
     def learn(self, texts: Sequence[str]) -> None:
@@ -78,7 +81,7 @@ def open_token_encoder(model: str) -> TextEncoder:
     InputError
         if it cannot be read, or is a decoder.
     """
-    encoder = TextEncoder(model)
+    encoder = _opened(model, None, _state(model))
     # A decoder is refused here, before anybody is asked.
     encoder.token_vectors([])
     return encoder
@@ -122,6 +125,18 @@ def auroc(positives: np.ndarray, negatives: np.ndarray) -> float:
     """Give the chance that a positive scores above a negative, ties counting half."""
     above = (positives[:, None] > negatives).mean() + 0.5 * (positives[:, None] == negatives).mean()
     return float(above)
+
+
+@lru_cache(maxsize=4)
+def _opened(model: str, device: str | None, _state: Hashable) -> TextEncoder:
+    """Open an encoder; one that was opened before, whose files have not changed since, is not read again."""
+    return TextEncoder(model, device=device)
+
+
+def _state(model: str) -> Hashable:
+    """Give what changes when a model's files do."""
+    files = sorted(path for path in Path(model_folder(model)).iterdir() if path.is_file())
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

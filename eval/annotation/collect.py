@@ -36,9 +36,10 @@ from conceptbench.eval.result import (
     write_records,
     write_result,
 )
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import LLM, Usage, open_llm, parse_system
+from conceptbench.runtime.llm import LLM, Usage, parse_system
 from conceptbench.runtime.models import MINILM, SMOLLM2
 from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.similarity import Similarity, check_weights, open_token_encoder

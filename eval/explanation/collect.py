@@ -45,11 +45,12 @@ from conceptbench.eval.result import (
     write_records,
     write_result,
 )
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import sha256
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import open_llm, parse_system, public_name
+from conceptbench.runtime.llm import parse_system, public_name
 from conceptbench.runtime.models import MINILM, model_config
 from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.similarity import Similarity, check_weights, open_token_encoder

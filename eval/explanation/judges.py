@@ -32,9 +32,10 @@ from conceptbench.eval.judges.asking import (
     read_choice,
     reply_text,
 )
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import KINDS, LLM, Message, Request, Usage, open_llm, parse_system, public_name
+from conceptbench.runtime.llm import KINDS, LLM, Message, Request, Usage, parse_system, public_name
 from conceptbench.runtime.models import model_config
 from conceptbench.runtime.progress import Progress
 

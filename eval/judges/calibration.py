@@ -10,7 +10,8 @@ import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 from conceptbench.eval.result import Metric
-from conceptbench.eval.stats.intervals import RESAMPLES, resampled
+from conceptbench.eval.stats.bootstrap import RESAMPLES, group_sums, percentile_interval, resampled_sums
+from conceptbench.eval.stats.intervals import resampled_means
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def corrected(
     seed : of the resampling.
     """
     generator = np.random.default_rng(seed)
-    means = resampled(decisions, groups, generator)
+    means = resampled_means(decisions, groups, generator)
     sens = _posterior(sensitivity, generator)
     drawn = [_rogan_gladen(means, sens, _posterior(share, generator)) for share in specificities.values()]
     # Where a type's J is not above 0 the panel cannot tell such errors: nothing is ruled out.
@@ -111,19 +112,17 @@ def prediction_powered(
     gap = np.zeros(len(decisions))
     for row, decision in people.items():
         rated[row], gap[row] = 1.0, decision - decisions[row]
-    _, owner = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
-    sums = np.stack([np.bincount(owner, part) for part in (decisions, np.ones(len(decisions)), gap, rated)])
+    sums = group_sums(np.column_stack([decisions, np.ones(len(decisions)), gap, rated]), groups)
     generator = np.random.default_rng(seed)
-    drawn = generator.integers(sums.shape[1], size=(RESAMPLES, sums.shape[1]))
-    total, count, gaps, part = sums[:, drawn].sum(axis=2)
+    total, count, gaps, part = resampled_sums(sums, generator).T
     # Half a concept more on which they differ either way, as in Jeffreys' prior: few ratings that happen to agree with
     # the judges' leave doubt.
-    over, under = generator.gamma(0.5, size=(2, RESAMPLES)) * rated.sum() / np.count_nonzero(sums[3])
+    over, under = generator.gamma(0.5, size=(2, RESAMPLES)) * rated.sum() / np.count_nonzero(sums[:, 3])
     estimates = np.clip(total / count + (gaps + over - under) / (part + over + under), 0.0, 1.0)
-    low, high = np.quantile(estimates, [0.025, 0.975])
+    low, high = percentile_interval(estimates)
     value = min(1.0, max(0.0, float(decisions.mean() + gap.sum() / rated.sum())))
     labelled = len(decisions) / asked
-    return Metric(value * labelled, min(float(low), value) * labelled, max(float(high), value) * labelled, asked)
+    return Metric(value * labelled, min(low, value) * labelled, max(high, value) * labelled, asked)
 
 
 def _posterior(share: Share, generator: np.random.Generator) -> np.ndarray:

@@ -15,10 +15,11 @@ from conceptbench.builders.corpus import open_corpus, sentences
 from conceptbench.eval.methods.sasc.candidates import Candidate, ranked, score_candidates
 from conceptbench.eval.methods.sasc.ngrams import drawn, ngrams_of, respond
 from conceptbench.eval.methods.sasc.sasc import CONSIDERED, SASC, STRINGS, SUMMARIES, Subject
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.encoder import WordEncoder
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.llm import LLM, open_llm
+from conceptbench.runtime.llm import LLM
 from conceptbench.runtime.models import MINILM
 from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.text_encoder import TextEncoder

@@ -56,10 +56,11 @@ from conceptbench.eval.result import (
     write_records,
     write_result,
 )
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import LLM, Usage, open_llm, parse_system, public_name
+from conceptbench.runtime.llm import LLM, Usage, parse_system, public_name
 from conceptbench.runtime.models import MINILM
 from conceptbench.runtime.progress import Progress, Silent
 from conceptbench.runtime.threads import torch_workers

@@ -14,7 +14,6 @@ from conceptbench.builders.clustering import MergeTree, kmeans
 from conceptbench.builders.leaders import leaders_at
 from conceptbench.runtime.errors import InputError
 
-METHODS: Final = ("ward", "kmeans", "leaders")
 FACTORS: Final = (0.25, 0.5, 2.0, 4.0)
 """Of the study `k`: shares of the number of concepts that the layer has."""
 
@@ -71,7 +70,7 @@ def read_words(store: ConceptStore, model: str, layer: int) -> StoreLayer:
     return StoreLayer(store, model, layer, occurrences["word"].to_pylist(), concepts, index)
 
 
-def own_method(store: ConceptStore, model: str) -> str:
+def store_method(store: ConceptStore, model: str) -> str:
     """Name the method by which the store's concepts were found."""
     return str(store.manifest["models"][model].get("clustering", "store"))
 
@@ -84,7 +83,7 @@ def clusterings(layer: StoreLayer, methods: Sequence[str], study: bool, seed: in
     InputError
         if the store has not what a method needs: vectors, or a merge tree.
     """
-    own, k = own_method(layer.store, layer.model), len(layer.concepts)
+    own, k = store_method(layer.store, layer.model), len(layer.concepts)
     for method in methods:
         if method == own:
             yield Clusters(method, k, False, layer.concepts, layer.index)
@@ -107,7 +106,7 @@ def _clustered(layer: StoreLayer, method: str, k: int, seed: int) -> np.ndarray:
 
 
 def _tree(layer: StoreLayer, wanted_by: str) -> MergeTree:
-    own = own_method(layer.store, layer.model)
+    own = store_method(layer.store, layer.model)
     if own != "ward":
         raise InputError(
             f"{wanted_by}: {layer.store.path} was clustered by {own} and has no merge trees; build a store with "

@@ -1,23 +1,57 @@
-"""What each metric of the quality task means, in the words of reports."""
+"""What each metric of the quality task means."""
 
 from __future__ import annotations
 
 from typing import Final
 
-MAIN: Final = "alignment"
+from conceptbench.eval.task import MetricInfo
 
-METRICS: Final = {
-    "alignment": "clusters of whose tokens at least the threshold's share belong to one gold concept",
-    "alignment_null": "the same with the lexicon's words exchanged among each other, over the shuffles",
-    "alignment_gain": "alignment less its null, cluster by cluster",
-    "alignment_known": "the same of tokens whose word the lexicon has, over clusters with at least 3 such word types",
-    "alignment_known_null": "the same with the words exchanged",
-    "alignment_known_gain": "alignment_known less its null, cluster by cluster",
-    "coverage": "gold concepts with at least 3 word types in the layer to which some cluster is aligned",
-    "coverage_null": "the same with the words exchanged",
-    "coverage_gain": "coverage less its null, concept by concept",
-    "purity": "share of a cluster's tokens that belong to its best gold concept, mean over clusters",
-    "purity_null": "the same with the words exchanged",
-    "ami": "adjusted mutual information between clusters and gold concepts over word types, mean over kinds and layers",
-}
-"""Metrics in the order in which reports show them."""
+METHODS: Final = ("ward", "kmeans", "leaders")
+
+METRICS: Final = (
+    MetricInfo(
+        "alignment",
+        "clusters that are aligned: at least the threshold's share of their tokens belongs to one gold concept",
+    ),
+    MetricInfo(
+        "alignment_null",
+        "clusters that are aligned by chance: when the lexicon's words are exchanged among each other, mean over the "
+        "shuffles",
+        higher_is_better=None,
+    ),
+    MetricInfo("alignment_gain", "alignment less alignment_null, cluster by cluster", unit="difference of shares"),
+    MetricInfo(
+        "alignment_known",
+        "clusters that are aligned when only tokens count whose word the lexicon has, over clusters with at least 3 "
+        "such word types",
+    ),
+    MetricInfo(
+        "alignment_known_null",
+        "clusters that are aligned by chance when only tokens count whose word the lexicon has: its words exchanged",
+        higher_is_better=None,
+    ),
+    MetricInfo(
+        "alignment_known_gain",
+        "alignment_known less alignment_known_null, cluster by cluster",
+        unit="difference of shares",
+    ),
+    MetricInfo("coverage", "gold concepts with at least 3 word types in the layer to which some cluster is aligned"),
+    MetricInfo(
+        "coverage_null",
+        "gold concepts to which some cluster is aligned by chance: with the lexicon's words exchanged",
+        higher_is_better=None,
+    ),
+    MetricInfo("coverage_gain", "coverage less coverage_null, concept by concept", unit="difference of shares"),
+    MetricInfo("purity", "share of a cluster's tokens that belong to its best gold concept, mean over clusters"),
+    MetricInfo(
+        "purity_null",
+        "share of a cluster's tokens that belong to its best gold concept with the lexicon's words exchanged",
+        higher_is_better=None,
+    ),
+    MetricInfo(
+        "ami",
+        "adjusted mutual information between clusters and gold concepts over word types, mean over kinds and layers",
+        unit="adjusted mutual information",
+    ),
+)
+"""Metrics in the order in which they are shown."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from scipy import sparse
 
 from conceptbench.eval.quality.clusterings import Clusters
 from conceptbench.eval.quality.membership import Membership
-from conceptbench.eval.quality.records import Record
+from conceptbench.eval.quality.records import CLUSTER, GOLD, BestConcept, HomeWord, Record
 
 FEWEST_TYPES: Final = 3
 """Word types of a gold concept that must be in a layer, for it to count in coverage; and known word types of a cluster,
@@ -62,29 +63,42 @@ def overlap_records(
         null_shares[number] = (shuffled / tokens[:, None]).max(axis=0)
         for place, columns in enumerate(kinds.values()):
             null_best[number, :, place] = shuffled[:, columns].max(axis=1)
-    where = {
-        "layer": layer,
-        "method": clusters.method,
-        "k": clusters.k,
-        "recut": clusters.recut,
-        "main": main,
-    }
+    clustering = _Clustering(clusters, layer, main)
     return [
-        *_of_clusters(words, clusters, member, counts, found, kinds, null_best, where),
-        *_of_gold(clusters, member, counts, found / tokens[:, None], null_shares, where),
+        *_of_clusters(clustering, words, member, counts, found, kinds, null_best),
+        *_of_gold(clustering, member, counts, found / tokens[:, None], null_shares),
     ]
 
 
+@dataclass(frozen=True)
+class _Clustering:
+    """A clustering, and what the rows of it have in common."""
+
+    clusters: Clusters
+    layer: int
+    main: bool
+
+    def row(self, **values: Any) -> Record:
+        return Record(
+            layer=self.layer,
+            method=self.clusters.method,
+            k=self.clusters.k,
+            recut=self.clusters.recut,
+            main=self.main,
+            **values,
+        )
+
+
 def _of_clusters(
+    clustering: _Clustering,
     words: Sequence[str],
-    clusters: Clusters,
     member: Membership,
     counts: sparse.csr_array,
-    found: np.ndarray,
-    kinds: dict[str, list[int]],
+    gold_tokens: np.ndarray,
+    kinds: Mapping[str, Sequence[int]],
     null: np.ndarray,
-    where: Record,
 ) -> list[Record]:
+    clusters = clustering.clusters
     total = len(clusters.names)
     of_cluster: list[Counter[str]] = [Counter() for _ in range(total)]
     for label, word in zip(clusters.labels.tolist(), words, strict=True):
@@ -95,45 +109,49 @@ def _of_clusters(
     alone = _alone(member, counts)
     rows = []
     for cluster, name in enumerate(clusters.names):
-        best = []
-        for place, (kind, columns) in enumerate(kinds.items()):
-            column = columns[int(found[cluster, columns].argmax())]
-            own, by_chance = int(found[cluster, column]), null[:, cluster, place].tolist()
-            if own or any(by_chance):
-                best.append(
-                    {"kind": kind, "gold": member.gold[column].id if own else None, "tokens": own, "null": by_chance}
-                )
+        best = _best_concepts(member, kinds, gold_tokens[cluster], null[:, cluster])
         tokens, known_tokens = of_cluster[cluster].total(), int(counts[[cluster]].sum())
-        top = max(best, key=lambda one: one["tokens"], default=None)
-        aligned = top is not None and top["tokens"] > 0
+        top = max(best, key=lambda concept: concept.tokens, default=None)
+        aligned = top if top is not None and top.tokens > 0 else None
         rows.append(
-            {
-                "role": "cluster",
-                "item": name,
-                **where,
-                "tokens": tokens,
-                "types": int(types[cluster]),
-                "known_tokens": known_tokens,
-                "known_types": int(known_types[cluster]),
-                "words": sorted(of_cluster[cluster], key=lambda word: (-of_cluster[cluster][word], word))[:SHOWN],
-                "gold": top["gold"] if top and aligned else None,
-                "kind": top["kind"] if top and aligned else None,
-                "share": top["tokens"] / tokens if top and aligned else 0.0,
-                "share_known": top["tokens"] / known_tokens if top and aligned else None,
-                "best": best,
-                "alone": alone[cluster],
-            }
+            clustering.row(
+                role=CLUSTER,
+                item=name,
+                tokens=tokens,
+                types=int(types[cluster]),
+                known_tokens=known_tokens,
+                known_types=int(known_types[cluster]),
+                words=tuple(sorted(of_cluster[cluster], key=lambda word: (-of_cluster[cluster][word], word))[:SHOWN]),
+                gold=aligned.gold if aligned else None,
+                kind=aligned.kind if aligned else None,
+                share=aligned.tokens / tokens if aligned else 0.0,
+                share_known=aligned.tokens / known_tokens if aligned else None,
+                best=tuple(best),
+                alone=tuple(alone[cluster]),
+            )
         )
     return rows
 
 
+def _best_concepts(
+    member: Membership, kinds: Mapping[str, Sequence[int]], gold_tokens: np.ndarray, null: np.ndarray
+) -> list[BestConcept]:
+    """Give a cluster's best gold concept of each kind that has tokens in it, or in a shuffle of it."""
+    best = []
+    for place, (kind, columns) in enumerate(kinds.items()):
+        column = columns[int(gold_tokens[list(columns)].argmax())]
+        tokens, by_chance = int(gold_tokens[column]), tuple(null[:, place].tolist())
+        if tokens or any(by_chance):
+            best.append(BestConcept(kind, member.gold[column].id if tokens else None, tokens, by_chance))
+    return best
+
+
 def _of_gold(
-    clusters: Clusters,
+    clustering: _Clustering,
     member: Membership,
     counts: sparse.csr_array,
     shares: np.ndarray,
     null_shares: np.ndarray,
-    where: Record,
 ) -> list[Record]:
     per_unit = counts.sum(axis=0)
     rows = []
@@ -145,34 +163,31 @@ def _of_gold(
             continue
         cluster = int(shares[:, column].argmax())
         rows.append(
-            {
-                "role": "gold",
-                "item": concept.id,
-                **where,
-                "tokens": int(per_unit[units].sum()),
-                "types": types,
-                "gold": concept.id,
-                "kind": concept.kind,
-                "share": float(shares[cluster, column]),
-                "cluster": clusters.names[cluster],
-                "null_shares": null_shares[:, column].tolist(),
-                "best": [],
-                "alone": [],
-            }
+            clustering.row(
+                role=GOLD,
+                item=concept.id,
+                tokens=int(per_unit[units].sum()),
+                types=types,
+                gold=concept.id,
+                kind=concept.kind,
+                share=float(shares[cluster, column]),
+                cluster=clustering.clusters.names[cluster],
+                null_shares=tuple(null_shares[:, column].tolist()),
+            )
         )
     return rows
 
 
-def _alone(member: Membership, counts: sparse.csr_array) -> list[list[Record]]:
+def _alone(member: Membership, counts: sparse.csr_array) -> list[list[HomeWord]]:
     """Put each unit into the cluster with most of its tokens, with its gold concept of each kind where that is one."""
     homes = counts.tocsc().argmax(axis=0) if counts.nnz else np.zeros(0, dtype=np.int64)
-    rows: list[list[Record]] = [[] for _ in range(counts.shape[0])]
+    rows: list[list[HomeWord]] = [[] for _ in range(counts.shape[0])]
     for unit, home in enumerate(np.asarray(homes).ravel().tolist()):
         of_kind: dict[str, list[int]] = {}
         for column in member.narrowest[unit]:
             of_kind.setdefault(member.gold[column].kind, []).append(column)
         rows[home] += [
-            {"word": member.words[unit], "gold": member.gold[columns[0]].id, "kind": kind}
+            HomeWord(member.words[unit], member.gold[columns[0]].id, kind)
             for kind, columns in of_kind.items()
             if len(columns) == 1
         ]

@@ -20,7 +20,8 @@ from statsmodels.stats import inter_rater
 from statsmodels.stats.proportion import proportion_confint
 
 from conceptbench.eval.result import Metric
-from conceptbench.eval.stats.intervals import RESAMPLES, mean_metric
+from conceptbench.eval.stats.bootstrap import group_sums, percentile_interval, resampled_sums
+from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.runtime.errors import InputError
 
 SCALE: Final = ("unacceptable", "imprecise", "precise")
@@ -34,7 +35,6 @@ _UNACCEPTABLE, _IMPRECISE, _PRECISE, _ACCEPTABLE = range(4)
 _CODES: Final[dict[object, int]] = {name: code for code, name in enumerate((*SCALE, ACCEPTABLE))} | {
     code: code for code in range(len(SCALE))
 }
-_CELLS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -203,42 +203,18 @@ def gwet_ac1(ratings: Floats, categories: Sequence[float] | None = None) -> floa
     return float(1 - observed / expected)
 
 
-def resampled_sums(sums: Floats, rng: np.random.Generator) -> Floats:
-    """Sum the groups of each bootstrap resample.
-
-    Parameters
-    ----------
-    sums : shape (groups, columns), the sums within each group.
-
-    Returns
-    -------
-    shape (RESAMPLES, columns).
-    """
-    groups = len(sums)
-    at_once = max(1, _CELLS_AT_ONCE // groups)
-    totals = []
-    for start in range(0, RESAMPLES, at_once):
-        size = min(at_once, RESAMPLES - start)
-        drawn = rng.integers(groups, size=(size, groups)) + groups * np.arange(size)[:, np.newaxis]
-        times = np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups)
-        totals.append(times.astype(np.float64) @ sums)
-    return np.concatenate(totals)
-
-
 def _interval(coefficient: _Coefficient, groups: NDArray[np.str_], seed: int) -> tuple[float, float]:
     sums, parts = coefficient.sums, coefficient.parts
-    names, owner = np.unique(groups, return_inverse=True)
-    by_group = np.zeros((len(names), sums.shape[1]))
-    np.add.at(by_group, owner, sums)
+    by_group = group_sums(sums, groups)
     # A resample with one category only is 0/0, and is left out.
     with np.errstate(invalid="ignore"):
         observed, expected = parts(resampled_sums(by_group, np.random.default_rng(seed)))
         values = 1 - observed / expected
     values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = percentile_interval(values)
     if np.ptp(values) < 1e-9:
         observed, expected = parts(by_group.sum(axis=0))
-        alike, _ = proportion_confint(len(names), len(names), method="wilson")
+        alike, _ = proportion_confint(len(by_group), len(by_group), method="wilson")
         low, high = 1 - (alike * observed + 1 - alike) / expected, 1 - alike * observed / expected
     return max(-1.0, float(low)), min(1.0, float(high))
 

@@ -8,8 +8,7 @@ import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 from conceptbench.eval.result import Metric
-
-RESAMPLES = 2000
+from conceptbench.eval.stats.bootstrap import RESAMPLES, Floats, group_sums, percentile_interval, resampled_sums
 
 
 def mean_metric(values: Sequence[float], groups: Sequence[Hashable], seed: int = 0) -> Metric:
@@ -22,6 +21,11 @@ def mean_metric(values: Sequence[float], groups: Sequence[Hashable], seed: int =
     values : one a item; at least one.
     groups : the concept (or module) of each item.
     seed : of the resampling.
+
+    Examples
+    --------
+    >>> mean_metric([0.0, 1.0, 1.0, 1.0], ["a", "b", "c", "d"]).value
+    0.75
     """
     scores = np.asarray(values, dtype=float)
     mean = float(scores.mean())
@@ -29,8 +33,8 @@ def mean_metric(values: Sequence[float], groups: Sequence[Hashable], seed: int =
         count = len({str(group) for group in groups})
         low, high = proportion_confint(round(mean * count), count, method="wilson")
         return Metric(mean, float(low), float(high), len(scores))
-    low, high = np.quantile(resampled(scores, groups, np.random.default_rng(seed)), [0.025, 0.975])
-    return Metric(mean, float(low), float(high), len(scores))
+    low, high = percentile_interval(resampled_means(scores, groups, np.random.default_rng(seed)))
+    return Metric(mean, low, high, len(scores))
 
 
 def ratio_metric(
@@ -40,31 +44,30 @@ def ratio_metric(
 
     None where the denominator is not above 0 in 97.5 % of the resamples: then the ratio may be anything.
     """
-    above = resampled(numerators, groups, np.random.default_rng(seed))
-    below = resampled(denominators, groups, np.random.default_rng(seed))
+    above = resampled_means(numerators, groups, np.random.default_rng(seed))
+    below = resampled_means(denominators, groups, np.random.default_rng(seed))
     if np.quantile(below, 0.025) <= 0.0:
         return None
-    low, high = np.quantile(above / below, [0.025, 0.975])
+    low, high = percentile_interval(above / below)
     value = float(np.mean(numerators) / np.mean(denominators))
     # Where all numerators are 0 or 1, they are drawn from a posterior, which lies to one side of them.
-    return Metric(value, min(float(low), value), max(float(high), value), len(numerators))
+    return Metric(value, min(low, value), max(high, value), len(numerators))
 
 
-def resampled(
+def resampled_means(
     values: Sequence[float] | np.ndarray, groups: Sequence[Hashable], generator: np.random.Generator
-) -> np.ndarray:
-    """Give the mean of the values in each of 2,000 resamples of the groups: shape (2000,).
+) -> Floats:
+    """Give the mean of the values in each resample of the groups: shape (RESAMPLES,).
 
     Where all values are 0, or all 1, the draws come from the Jeffreys posterior of that share over the groups.
     """
     scores = np.asarray(values, dtype=float)
-    _, owner = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
-    sums, counts = np.bincount(owner, scores), np.bincount(owner)
+    sums = group_sums(np.column_stack([scores, np.ones(len(scores))]), groups)
     if _without_spread(scores):
         hits = scores[0] * len(sums)
         return generator.beta(hits + 0.5, len(sums) - hits + 0.5, size=RESAMPLES)
-    drawn = generator.integers(len(sums), size=(RESAMPLES, len(sums)))
-    means: np.ndarray = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    totals = resampled_sums(sums, generator)
+    means: Floats = totals[:, 0] / totals[:, 1]
     return means
 
 

@@ -9,8 +9,9 @@ import pytest
 from conceptbench.benchmark.prompts import load_prompt
 from conceptbench.builders.annotate import ConceptView, annotate, open_annotator, parse_label, read_labels
 from conceptbench.builders.lexical import lexical_label
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.errors import ConceptBenchError, InputError
-from conceptbench.runtime.llm import LLM, open_llm
+from conceptbench.runtime.llm import LLM
 
 
 def view(*words: str, count: int = 2) -> ConceptView:

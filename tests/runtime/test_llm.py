@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.llm import Reply, Usage, open_llm, parse_system
+from conceptbench.runtime.llm import Reply, Usage, parse_system
 
 
 def test_a_system_is_kind_and_name() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.journal import Journal, request_key
-from conceptbench.runtime.llm import Message, Reply, Request, open_llm
+from conceptbench.runtime.llm import Message, Reply, Request
 from conceptbench.runtime.local_llm import LocalLLM, Prompt, plan_batches
 from conceptbench.runtime.models import weights_installed
 

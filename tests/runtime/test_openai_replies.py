@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from conceptbench.runtime.llm import Message, Reply, Request, open_llm
+from conceptbench.runtime.clients import open_llm
+from conceptbench.runtime.llm import Message, Reply, Request
 
 Ask = Callable[..., Request]
 

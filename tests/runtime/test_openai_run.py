@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import Reply, Request, open_llm
+from conceptbench.runtime.llm import Reply, Request
 
 Ask = Callable[..., Request]
 KEY = "sk-test-0123456789abcdef"
@@ -165,7 +166,8 @@ def test_an_error_of_the_callers_own_keeps_what_was_answered(fault_server: Any, 
 _CHILD = """
 import sys
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import Message, Request, open_llm
+from conceptbench.runtime.clients import open_llm
+from conceptbench.runtime.llm import Message, Request
 path, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with Journal(path) as journal:
     llm = open_llm("openai:m", base_url=url, journal=journal, concurrency=4, retries=1)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from conceptbench.runtime.llm import Message, Request, open_llm
+from conceptbench.runtime.clients import open_llm
+from conceptbench.runtime.llm import Message, Request
 
 LISTS = ["dog, cat, horse, cow", "red, blue, green, yellow", "January, March, June", "Japan, France, Germany"]
 SHOTS = [
