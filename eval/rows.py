@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -70,12 +70,13 @@ def rows_of(table: pa.Table, row: type[RowT]) -> list[RowT]:
         if a value is not of the field's type.
     """
     try:
-        return _reader(row).validate_python(table.to_pylist())  # type: ignore[no-any-return]
+        validated: list[RowT] = _reader(row).validate_python(table.to_pylist())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         number, *path = first["loc"]
         where = ".".join(str(part) for part in path)
         raise InputError(f"records, row {number}, {where}: {first['msg']}") from error
+    return validated
 
 
 def write_records(folder: Path, records: pa.Table) -> str:
@@ -105,7 +106,7 @@ def read_records(folder: Path, schema: pa.Schema, task: str) -> pa.Table:
 
 
 @cache
-def _reader(row: type) -> TypeAdapter[Any]:
+def _reader(row: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(list[row])  # type: ignore[valid-type]
 
 
@@ -126,5 +127,5 @@ def _arrow(hint: Any) -> pa.DataType:
     if origin is Literal:
         return _ARROW[type(arguments[0])]
     if is_dataclass(hint):
-        return pa.struct([(name, _arrow(inner)) for name, inner in _hints(hint)])  # type: ignore[arg-type]
+        return pa.struct([(name, _arrow(inner)) for name, inner in _hints(hint)])
     return _ARROW[hint]

@@ -56,7 +56,7 @@ def evaluate(task: str, *, out: str | Path | None = None, progress: Progress | N
     2
     """
     description = task_of(task)
-    given = read_options(description.options, options)
+    given: Any = read_options(description.options, options)
     folder = Path(out) if out is not None else default_folder(description, given)
     progress = progress or Silent()
     started = datetime.datetime.now(datetime.UTC)

@@ -135,7 +135,8 @@ def _opened(model: str, device: str | None, _state: Hashable) -> TextEncoder:
 
 def _state(model: str) -> Hashable:
     """Give what changes when a model's files do."""
-    files = sorted(path for path in Path(model_folder(model)).iterdir() if path.is_file())
+    folder = Path(model_folder(model))
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 

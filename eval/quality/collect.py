@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +112,7 @@ def _methods(given: Sequence[str], store_method: str) -> list[str]:
     return list(dict.fromkeys(given)) or [store_method]
 
 
-def _count(layer: int, clusters: Clusters) -> Mapping[str, Any]:
+def _count(layer: int, clusters: Clusters) -> dict[str, Any]:
     return {"layer": layer, "method": clusters.method, "asked": clusters.k, "found": len(clusters.names)}
 
 
