@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -13,9 +13,15 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import sha256
-from conceptbench.runtime.models import LOADING_ERRORS, model_config, model_folder, not_loaded, quiet_transformers
+from conceptbench.runtime.models import (
+    LOADING_ERRORS,
+    Pooling,
+    model_config,
+    model_folder,
+    not_loaded,
+    quiet_transformers,
+)
 
-Pooling = Literal["last", "first", "mean"]
 _LONGEST = 512
 _BATCH_TOKENS = 4096
 
