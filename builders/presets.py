@@ -77,6 +77,8 @@ def load_preset(name: str) -> Preset:
     absent = [field for field, value in about.items() if not isinstance(value, str)]
     if absent:
         raise InputError(f"--preset {name}: `{absent[0]}`: must be given, as a text")
+    if "model" not in stated:
+        raise InputError(f"--preset {name}: `model`: must be given")
     unknown = sorted(set(stated) & set(_NOT_IN_PRESETS))
     if unknown:
         raise InputError(f"--preset {name}: `{unknown[0]}` is no option of a preset; give it on the command line")
