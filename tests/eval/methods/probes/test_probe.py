@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 import conceptbench
+from conceptbench.eval.methods.probes import probe
 from conceptbench.eval.methods.probes.design import (
     Problem,
     Tokens,
@@ -18,7 +19,6 @@ from conceptbench.eval.methods.probes.design import (
     type_hashes,
 )
 from conceptbench.eval.methods.probes.metrics import accuracies, aurocs, difference
-from conceptbench.eval.probing import probe
 from conceptbench.eval.result import Metric
 from conceptbench.runtime.errors import InputError
 
