@@ -36,7 +36,7 @@ from conceptbench.runtime.progress import Progress
 
 UNSEEN: Final = "not seen by the model"
 
-_KEPT_FILE: Final = "kept.parquet"
+_ALIGNED_FILE: Final = "kept.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +93,8 @@ def probe_gold(
         raise InputError(
             f"--corpus {corpus.source}: no gold concept of the split test can be probed ({reasons}); give more text"
         )
-    kept = read_table(folder / _KEPT_FILE, TOKENS)
-    words, sentences = np.array(kept["word"].to_pylist(), dtype=object), kept["sentence"].to_numpy()
+    aligned = read_table(folder / _ALIGNED_FILE, TOKENS)
+    words, sentences = np.array(aligned["word"].to_pylist(), dtype=object), aligned["sentence"].to_numpy()
     fitting = FitOptions(options.c, options.l1_ratio, options.device)
     tables = []
     with progress.stage("Probing for gold concepts", len(layers)) as advance:
@@ -157,12 +157,12 @@ def encode_gold(
     -------
     the probes with `rows` of the vectors, and each layer's vectors.
     """
-    kept_file = folder / _KEPT_FILE
-    align_tokens(folder / SENTENCES_FILE, folder / TOKENS_FILE, encoder, kept_file, progress)
+    aligned_file = folder / _ALIGNED_FILE
+    align_tokens(folder / SENTENCES_FILE, folder / TOKENS_FILE, encoder, aligned_file, progress)
     with Journal(folder / "journal.sqlite") as journal:
-        write_vectors(folder / SENTENCES_FILE, kept_file, encoder, layers, folder, journal, progress)
-    kept = pq.read_table(kept_file)
-    encoded = zip(kept["sentence"].to_pylist(), kept["position"].to_pylist(), strict=True)
+        write_vectors(folder / SENTENCES_FILE, aligned_file, encoder, layers, folder, journal, progress)
+    aligned = pq.read_table(aligned_file)
+    encoded = zip(aligned["sentence"].to_pylist(), aligned["position"].to_pylist(), strict=True)
     vector_of = {key: row for row, key in enumerate(encoded)}
     row_of = np.array(
         [vector_of.get(key, -1) for key in zip(tokens.sentences.tolist(), tokens.positions.tolist(), strict=True)],
@@ -202,11 +202,14 @@ def _concepts_to_probe(lexicon: Mapping[str, GoldConcept], limit: int | None, se
 
 def _near(concept: GoldConcept, lexicon: Mapping[str, GoldConcept], line: Set[str], seed: int) -> list[str]:
     """Give the other concepts of the kind, those with the same parent first, each group in random order."""
-    others = [other for other in lexicon.values() if other.kind == concept.kind and other.id not in line]
-    ranks = generator_of("gold near", seed, concept.id).random(len(others))
-    rank = {other.id: value for other, value in zip(others, ranks, strict=True)}
-    others.sort(key=lambda other: (other.parent is None or other.parent != concept.parent, rank[other.id]))
-    return [other.id for other in others]
+    near = [candidate for candidate in lexicon.values() if candidate.kind == concept.kind and candidate.id not in line]
+    ranks = generator_of("gold near", seed, concept.id).random(len(near))
+    rank_of = {candidate.id: rank for candidate, rank in zip(near, ranks, strict=True)}
+
+    def order(candidate: GoldConcept) -> tuple[bool, float]:
+        return candidate.parent is None or candidate.parent != concept.parent, rank_of[candidate.id]
+
+    return [candidate.id for candidate in sorted(near, key=order)]
 
 
 def _specify(

@@ -34,7 +34,7 @@ RECORDS: Final = pa.schema(
 )
 """The columns of the records.
 
-On a split by word type, `kind` says what is probed: `gold` concepts, concepts of the `store`, or clusters of the `null`.
+On a split by word type, `kind` says what is probed: `gold` concepts, concepts of the `store`, clusters of the `null`.
 On a split by token, the store's concepts are probed, and `kind` says whether `positive` holds the concept's labels
 (`token`) or control labels (`control`). `k` is the number of clusters of a study's cut; null for the store's own
 concepts and their null. `group` and `split` are those of a gold concept, `label` is that of a concept of the store.
