@@ -12,6 +12,7 @@ repositories, moves and copies between repositories, inherited rights of organis
 hidden or edited comments, and the dataset viewer.
 """
 
+import asyncio
 import base64
 import binascii
 import datetime
@@ -20,20 +21,24 @@ import fnmatch
 import hashlib
 import json
 import re
-import socket
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import uvicorn
 import yaml
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_TYPES = {"models": "model", "datasets": "dataset", "spaces": "space"}
+from conceptbench.runtime import pages
+
+_TYPES = {"models": "model", "datasets": "dataset", "spaces": "space", None: "model"}
 _ATTRIBUTES = "".join(
     f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n"
     for ending in ("parquet", "arrow", "bin", "gz", "zip", "npy", "npz", "safetensors", "png", "jpg")
@@ -41,14 +46,18 @@ _ATTRIBUTES = "".join(
 _LICENCES = {"apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "mit", "odc-by", "other", "unknown"}
 _LARGE = 10 << 20
 _OPEN = {"draft", "open"}
+_STATUSES = {"all": {"draft", "open", "closed", "merged"}, "open": _OPEN, "closed": {"closed", "merged"}}
 
 
 class HubError(Exception):
     """An answer that is no success."""
 
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
-        self.status, self.message, self.code = status, message, code
+        self.status, self.message = status, message
+        self.headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(headers or {})}
 
 
 @dataclass(frozen=True)
@@ -77,14 +86,25 @@ class Discussion:
     events: list[dict[str, Any]] = field(default_factory=list)
     merged: str | None = None
 
+    def add(self, author: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Add an event."""
+        date = _now()
+        oid = _sha1(f"{author}{kind}{date}".encode())[:24]
+        event = {"id": oid, "author": {"name": author}, "createdAt": date, "type": kind, "data": data}
+        self.events.append(event)
+        return event
+
+    def comment(self, author: str, text: str) -> dict[str, Any]:
+        """Add a comment."""
+        return self.add(author, "comment", {"edited": False, "hidden": False, "latest": {"raw": text}})
+
 
 @dataclass
 class Repo:
     """A repository.
 
-    `stored` are the large objects that were uploaded to it, committed or not, `large` the paths with the
-    contents that are such objects in some commit; `quota`
-    is how many bytes of them there is room for.
+    `stored` are the large objects that were uploaded to it, committed or not, `large` the paths with the contents that
+    are such objects in some commit; `quota` is how many bytes of them there is room for.
     """
 
     name: str
@@ -101,6 +121,16 @@ class Repo:
     quota: int | None = None
 
     @property
+    def owner(self) -> str:
+        """The user or organisation that it belongs to."""
+        return self.name.partition("/")[0]
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        return f"{self.hub.endpoint}/{'' if self.kind == 'model' else self.kind + 's/'}{self.name}"
+
+    @property
     def head(self) -> str:
         """The newest commit of main."""
         return self.branches["main"]
@@ -110,10 +140,10 @@ class Repo:
         for names in (self.branches, self.tags, self.pull_requests):
             if revision in names:
                 return self.commits[names[revision]]
-        found = [oid for oid in self.commits if len(revision) >= 5 and oid.startswith(revision)]
-        if len(found) != 1:
+        oids = [oid for oid in self.commits if len(revision) >= 5 and oid.startswith(revision)]
+        if len(oids) != 1:
             raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return self.commits[found[0]]
+        return self.commits[oids[0]]
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
         """The content of all files at a revision."""
@@ -121,12 +151,10 @@ class Repo:
 
     def log(self, revision: str = "main") -> list[Commit]:
         """The commits of a revision, newest first."""
-        found: list[Commit] = []
-        commit: Commit | None = self.at(revision)
-        while commit is not None:
-            found.append(commit)
-            commit = self.commits.get(commit.parent or "")
-        return found
+        commits = [self.at(revision)]
+        while commits[-1].parent is not None:
+            commits.append(self.commits[commits[-1].parent])
+        return commits
 
     def commit(
         self, tree: Mapping[str, str], title: str, message: str = "", author: str = "ada", parent: str | None = None
@@ -159,6 +187,24 @@ class Repo:
         patterns = [line.split()[0] for line in attributes.decode().splitlines() if "filter=lfs" in line]
         return size > _LARGE or any(fnmatch.fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns)
 
+    def discussion(self, number: str) -> Discussion:
+        """The discussion of a number."""
+        if not number.isdigit() or not 1 <= int(number) <= len(self.discussions):
+            raise HubError(404, f"Discussion not found: {number}")
+        return self.discussions[int(number) - 1]
+
+    def pull_at(self, revision: str) -> Discussion | None:
+        """The pull request that a revision is of, if it is one's."""
+        number = re.fullmatch(r"refs/pr/(\d+)", revision)
+        return self.discussion(number[1]) if number else None
+
+    def open(self, author: str, title: str, description: str, base: str | None, status: str) -> Discussion:
+        """Open a discussion."""
+        discussion = Discussion(len(self.discussions) + 1, title, author, _now(), base, status)
+        discussion.comment(author, description)
+        self.discussions.append(discussion)
+        return discussion
+
     def conflicts(self, pull: Discussion) -> list[str]:
         """The files that both main and a pull request changed, to different contents."""
         assert pull.base is not None
@@ -168,31 +214,41 @@ class Repo:
         return sorted(path for path in changed if ours.get(path) not in {base.get(path), theirs.get(path)})
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A request as it was answered; `received` and `sent` count the bytes of bodies, `status` 0 is no answer."""
+@dataclass
+class Exchange:
+    """A request and its answer; `received` and `sent` count the bytes of bodies, `status` 0 is no answer."""
 
     method: str
     path: str
-    received: int
-    sent: int
-    status: int
+    received: int = 0
+    sent: int = 0
+    status: int = 0
 
 
 @dataclass
-class _Fault:
-    pattern: str
-    status: int | None
-    after: int
-    times: int
-    headers: Mapping[str, str]
-    message: str
-    hang: float
-    cut: bool
+class Fault:
+    """What `HubServer.fail` orders, `times` times."""
+
+    pattern: str = ""
+    status: int | None = None
+    after: int = 0
+    times: int = 1
+    headers: Mapping[str, str] | None = None
+    message: str = "ordered by the test"
+    hang: float = 0.0
+    cut: bool = False
+
+
+class _Connection(H11Protocol):
+    """Lets the application cut the connection that a request came by."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {"transport": transport}
 
 
 class HubServer:
-    """A Hub that keeps contents in the folder `root`; a context manager.
+    """A Hub that keeps contents in the folder `root`; a context manager, and an ASGI application.
 
     `token` is that of `ada`, a member of `org` who may write; `reader` is a token of hers that may only read,
     `stranger` that of `bob`, who is a member of nothing.
@@ -211,23 +267,22 @@ class HubServer:
             self.stranger: {"name": "bob", "orgs": [], "role": "write"},
         }
         self.repos: dict[tuple[str, str], Repo] = {}
-        self.asked: list[Asked] = []
-        self.lock = threading.RLock()
-        self.closing = threading.Event()
-        self._faults: list[_Fault] = []
-        server = self
-
-        class Handler(_Handler):
-            hub = server
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
-
-    @property
-    def endpoint(self) -> str:
-        """For HF_ENDPOINT."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.exchanges: list[Exchange] = []
+        self._faults: list[Fault] = []
+        self._listening = pages.listen(0)
+        self.endpoint = pages.address(self._listening).rstrip("/")
+        # A stop waits for nothing that is under way. What a fault breaks is no news to the tests.
+        config = uvicorn.Config(
+            self,
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            timeout_graceful_shutdown=0,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]})
 
     def add_repo(
         self,
@@ -249,44 +304,31 @@ class HubServer:
         """A repository that is there."""
         return self.repos[kind, name]
 
-    def fail(
-        self,
-        pattern: str,
-        status: int | None = None,
-        *,
-        after: int = 0,
-        times: int = 1,
-        headers: Mapping[str, str] | None = None,
-        message: str = "ordered by the test",
-        hang: float = 0.0,
-        cut: bool = False,
-    ) -> None:
+    def fail(self, pattern: str, status: int | None = None, **fault: Any) -> None:
         """Order a fault for requests whose "METHOD /path" matches `pattern`, letting `after` of them pass first.
 
-        It answers with `status`; or is silent for `hang` seconds and answers then; or reads half of what is sent to it
-        and cuts the connection (`cut`), or, where nothing is sent, sends half of its answer.
+        It answers with `status`; or is silent for `hang` seconds and answers then; or reads at least half of what
+        is sent to it and cuts the connection (`cut`), or, where nothing is sent, sends half of its answer. See `Fault`.
         """
-        self._faults.append(_Fault(pattern, status, after, times, headers or {}, message, hang, cut))
+        self._faults.append(Fault(pattern, status, **fault))
 
     def mend(self) -> None:
         """Forget all orders for faults."""
         self._faults.clear()
 
-    def requests(self, pattern: str) -> list[Asked]:
-        """What was asked that matches, in order."""
-        return [asked for asked in self.asked if re.search(pattern, f"{asked.method} {asked.path}")]
+    def requests(self, pattern: str) -> list[Exchange]:
+        """The exchanges whose request matches, in order."""
+        return [exchange for exchange in self.exchanges if re.search(pattern, f"{exchange.method} {exchange.path}")]
 
-    def fault_for(self, request: str) -> _Fault | None:
-        """The fault that a request meets, if any."""
-        with self.lock:
-            for fault in self._faults:
-                if fault.times and re.search(fault.pattern, request):
-                    if fault.after:
-                        fault.after -= 1
-                        continue
-                    fault.times -= 1
-                    return fault
-        return None
+    def _fault_for(self, request: str) -> Fault:
+        for fault in self._faults:
+            if fault.times and re.search(fault.pattern, request):
+                if fault.after:
+                    fault.after -= 1
+                    continue
+                fault.times -= 1
+                return fault
+        return Fault()
 
     def keep(self, content: bytes) -> str:
         """Store a content under its SHA-256."""
@@ -304,154 +346,119 @@ class HubServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.closing.set()
-        self._http.shutdown()
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
         self._thread.join()
-        self._http.server_close()
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or do to it what a fault orders; requests are worked on one at a time."""
+        request = Request(scope, receive)
+        query = scope["query_string"].decode()
+        exchange = Exchange(request.method, scope["raw_path"].decode() + (f"?{query}" if query else ""))
+        fault = self._fault_for(f"{exchange.method} {exchange.path}")
+        cut_answer = fault.cut and exchange.method != "HEAD"
 
-class _Handler(BaseHTTPRequestHandler):
-    hub: HubServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+        async def send_counted(message: Message) -> None:
+            exchange.status = message.get("status", exchange.status)
+            body = message.get("body", b"")
+            if body and cut_answer:
+                message = {**message, "body": body[: len(body) // 2], "more_body": True}
+            exchange.sent += len(message.get("body", b"")) if exchange.method != "HEAD" else 0
+            await send(message)
+            if body and cut_answer:
+                await _cut(request)
 
-    def handle_one_request(self) -> None:
+        body = bytearray()
+        length = request.headers.get("content-length")
         try:
-            super().handle_one_request()
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
+            async for part in request.stream():
+                body += part
+                exchange.received = len(body)
+                if fault.cut and (length or part) and 2 * len(body) >= int(length or 0):
+                    self.exchanges.append(exchange)
+                    await _cut(request)
+                    return
+        except ClientDisconnect:
+            self.exchanges.append(exchange)
+            return
+        await asyncio.sleep(fault.hang)
+        response = _Call(self, request, bytes(body)).answer(fault)
+        exchange.status = response.status_code
+        # What a client has got is on record before it can go on.
+        self.exchanges.append(exchange)
+        await response(scope, receive, send_counted)
 
-    def do_HEAD(self) -> None:
-        self._answer()
 
-    def do_GET(self) -> None:
-        self._answer()
+async def _cut(request: Request) -> None:
+    request.state.transport.close()
+    # Let uvicorn see it.
+    await asyncio.sleep(0)
 
-    def do_POST(self) -> None:
-        self._answer()
 
-    def do_PUT(self) -> None:
-        self._answer()
+_Method = TypeVar("_Method", bound=Callable[..., Response])
+_ROUTES: list[tuple[re.Pattern[str], Callable[..., Response]]] = []
+_API = "/api/{kinds}/{org}/{name}"
+_WEB = "(/{kinds})?/{org}/{name}"
 
-    def do_DELETE(self) -> None:
-        self._answer()
 
-    def _answer(self) -> None:
-        self.received = self.sent = self.status = 0
-        url = urllib.parse.urlsplit(self.path)
-        self.query = {name: values[-1] for name, values in urllib.parse.parse_qs(url.query).items()}
-        self.parts = [urllib.parse.unquote(part) for part in url.path.strip("/").split("/")]
-        fault = self.hub.fault_for(f"{self.command} {self.path}")
-        self.cut = fault is not None and fault.cut
+def _route(*routes: str) -> Callable[[_Method], _Method]:
+    """Let a method answer what matches "METHOD /path": `{x}` is a part of it, `{x*}` several, and `{kinds}` a kind."""
+
+    def add(method: _Method) -> _Method:
+        for route in routes:
+            pattern = route.replace("{kinds}", "(?P<kinds>models|datasets|spaces)")
+            pattern = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", pattern)
+            _ROUTES.append((re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)), method))
+        return method
+
+    return add
+
+
+class _File(FileResponse):
+    # Sent in one piece, which a fault may cut in half.
+    chunk_size = 1 << 30
+
+
+class _Call:
+    """A request; the methods give what it is answered."""
+
+    def __init__(self, hub: HubServer, request: Request, body: bytes) -> None:
+        self.hub, self.request, self.body = hub, request, body
+        self.query = dict(request.query_params)
+
+    def answer(self, fault: Fault) -> Response:
         try:
-            self._work(fault)
-        finally:
-            self.hub.asked.append(Asked(self.command, self.path, self.received, self.sent, self.status))
-
-    def _work(self, fault: _Fault | None) -> None:
-        has_body = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
-        try:
-            self.body = self._read(half=self.cut and has_body)
-            if self.cut and has_body:
-                self._hang_up()
-                return
-            if fault is not None and fault.hang:
-                self.hub.closing.wait(fault.hang)
-            if fault is not None and fault.status is not None:
-                self._refuse(fault.status, fault.message, None, fault.headers)
-                return
-            with self.hub.lock:
-                self._route()
+            return self._work(fault)
         except HubError as error:
-            self._refuse(error.status, error.message, error.code)
+            return JSONResponse({"error": error.message}, error.status, error.headers)
         except (KeyError, ValueError, TypeError, binascii.Error) as error:
-            self._refuse(400, f"bad request: {type(error).__name__}: {error}")
+            message = f"bad request: {type(error).__name__}: {error}"
+            return JSONResponse({"error": message}, 400, {"X-Error-Message": message})
 
-    def _read(self, *, half: bool) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            body = b""
-            while (size := int(self.rfile.readline().split(b";")[0], 16)) > 0:
-                body += self.rfile.read(size)
-                self.rfile.readline()
-                self.received = len(body)
-                if half:
-                    return body
-            self.rfile.readline()
-            return body
-        length = int(self.headers.get("Content-Length", 0))
-        body = self.rfile.read(length // 2 if half else length)
-        self.received = len(body)
-        return body
+    def _work(self, fault: Fault) -> Response:
+        if fault.status is not None:
+            raise HubError(fault.status, fault.message, headers=fault.headers)
+        method = "GET" if self.request.method == "HEAD" else self.request.method
+        line = f"{method} {self.request.scope['raw_path'].decode().rstrip('/')}"
+        for pattern, work in _ROUTES:
+            if parts := pattern.fullmatch(line):
+                names = {name: urllib.parse.unquote(part) for name, part in parts.groupdict().items() if part}
+                if "org" in names:
+                    kind, name = _TYPES[names.pop("kinds", None)], f"{names.pop('org')}/{names.pop('name')}"
+                    return work(self, self._repo(kind, name), **names)
+                return work(self, **names)
+        raise HubError(404, "Sorry, we can't find the page you are looking for.")
 
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _json_body(self) -> dict[str, Any]:
+    def _values(self) -> dict[str, Any]:
         value = json.loads(self.body or b"{}")
-        assert isinstance(value, dict)
+        if not isinstance(value, dict):
+            raise TypeError("not an object")
         return value
-
-    def _route(self) -> None:
-        parts = self.parts
-        if parts[0] == "lfs" and self.command == "PUT":
-            self._store(parts[1], "/".join(parts[2:4]), parts[4])
-        elif parts[:2] == ["api", "whoami-v2"]:
-            self._whoami()
-        elif parts[:2] == ["api", "validate-yaml"]:
-            self._validate_yaml()
-        elif parts[:2] == ["api", "repos"]:
-            self._create() if parts[2] == "create" else self._delete()
-        elif parts[0] == "api" and len(parts) >= 4 and parts[1] in _TYPES:
-            self._api(_TYPES[parts[1]], "/".join(parts[2:4]), parts[4:])
-        else:
-            self._web(parts)
-
-    def _web(self, parts: list[str]) -> None:
-        kind = _TYPES.get(parts[0], "model")
-        rest = parts[1:] if parts[0] in _TYPES else parts
-        if rest[1:2] and rest[1].endswith(".git") and rest[2:] == ["info", "lfs", "objects", "batch"]:
-            self._batch(self._repo(kind, f"{rest[0]}/{rest[1].removesuffix('.git')}"))
-        elif rest[1:2] and rest[1].endswith(".git") and rest[2:] == ["info", "lfs", "verify"]:
-            self._verify(self._repo(kind, f"{rest[0]}/{rest[1].removesuffix('.git')}"))
-        elif len(rest) > 4 and rest[2] in {"resolve", "raw"}:
-            self._resolve(self._repo(kind, f"{rest[0]}/{rest[1]}"), rest[3], "/".join(rest[4:]))
-        else:
-            raise HubError(404, "Sorry, we can't find the page you are looking for.")
-
-    def _api(self, kind: str, name: str, rest: list[str]) -> None:
-        repo = self._repo(kind, name)
-        what = rest[0] if rest else "revision"
-        named = rest[1] if len(rest) > 1 else "main"
-        routes: dict[tuple[str, str], Callable[[], None]] = {
-            ("GET", "revision"): lambda: self._info(repo, named),
-            ("GET", "auth-check"): lambda: self._json({}),
-            ("GET", "refs"): lambda: self._refs(repo),
-            ("GET", "tree"): lambda: self._tree(repo, named, "/".join(rest[2:])),
-            ("POST", "paths-info"): lambda: self._paths_info(repo, named),
-            ("GET", "commits"): lambda: self._commits(repo, named),
-            ("POST", "preupload"): lambda: self._preupload(repo, named),
-            ("POST", "commit"): lambda: self._commit(repo, named),
-            ("POST", "tag"): lambda: self._tag(repo, named),
-            ("DELETE", "tag"): lambda: self._untag(repo, repo.tags, named),
-            ("POST", "branch"): lambda: self._branch(repo, named),
-            ("DELETE", "branch"): lambda: self._untag(repo, repo.branches, named),
-            ("PUT", "settings"): lambda: self._settings(repo),
-            ("GET", "discussions"): lambda: self._discussions(repo, rest[1:]),
-            ("POST", "discussions"): lambda: self._discuss(repo, rest[1:]),
-        }
-        command = "GET" if self.command == "HEAD" else self.command
-        if (command, what) not in routes:
-            raise HubError(404, f"no such route: {self.command} {self.path}")
-        routes[command, what]()
 
     # Who asks, and what they may do.
 
     def _user(self) -> dict[str, Any] | None:
-        header = self.headers.get("Authorization")
+        header = self.request.headers.get("Authorization")
         if header is None:
             return None
         user = self.hub.tokens.get(header.removeprefix("Bearer "))
@@ -481,50 +488,45 @@ class _Handler(BaseHTTPRequestHandler):
             raise HubError(401, "Invalid username or password.", "RepoNotFound")
         raise HubError(404, "Repository not found", "RepoNotFound")
 
-    def _whoami(self) -> None:
+    @_route("GET /api/whoami-v2")
+    def _whoami(self) -> Response:
         user = self._known()
         orgs = [{"name": name, "type": "org", "roleInOrg": "write"} for name in user["orgs"]]
-        token = {"displayName": "test", "role": user["role"]}
-        self._json(
-            {
-                "type": "user",
-                "name": user["name"],
-                "fullname": user["name"].title(),
-                "orgs": orgs,
-                "auth": {"type": "access_token", "accessToken": token},
-            }
-        )
+        token = {"type": "access_token", "accessToken": {"displayName": "test", "role": user["role"]}}
+        names = {"name": user["name"], "fullname": user["name"].title()}
+        return JSONResponse({"type": "user", **names, "orgs": orgs, "auth": token})
 
     # Repositories.
 
-    def _create(self) -> None:
-        asked = self._json_body()
-        user = self._known()
-        owner = asked.get("organization") or user["name"]
-        self._writer(owner)
-        kind, name = asked.get("type") or "model", f"{owner}/{asked['name']}"
-        url = f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{name}"
-        if (kind, name) in self.hub.repos:
-            self._json({"error": "You already created this repo", "url": url}, 409)
-            return
-        self.hub.add_repo(name, kind, private=asked.get("visibility") == "private")
-        self._json({"url": url, "name": name, "id": _sha1(name.encode())})
-
-    def _delete(self) -> None:
-        asked = self._json_body()
-        kind = asked.get("type") or "model"
-        name = f"{asked.get('organization') or self._known()['name']}/{asked['name']}"
-        self._repo(kind, name)
+    @_route("POST /api/repos/create")
+    def _create(self) -> Response:
+        kind, name = self._named()
         self._writer(name.partition("/")[0])
+        if (kind, name) in self.hub.repos:
+            error = "You already created this repo"
+            return JSONResponse({"error": error, "url": self.hub.repos[kind, name].url}, 409)
+        repo = self.hub.add_repo(name, kind, private=self._values().get("visibility") == "private")
+        return JSONResponse({"url": repo.url, "name": name, "id": _sha1(name.encode())})
+
+    def _named(self) -> tuple[str, str]:
+        values = self._values()
+        return values.get("type") or "model", f"{values.get('organization') or self._known()['name']}/{values['name']}"
+
+    @_route("DELETE /api/repos/delete")
+    def _delete(self) -> Response:
+        kind, name = self._named()
+        self._writer(self._repo(kind, name).owner)
         del self.hub.repos[kind, name]
-        self._json({})
+        return JSONResponse({})
 
-    def _settings(self, repo: Repo) -> None:
-        self._writer(repo.name.partition("/")[0])
-        repo.private = self._json_body().get("visibility", "") == "private"
-        self._json({"private": repo.private})
+    @_route(f"PUT {_API}/settings")
+    def _settings(self, repo: Repo) -> Response:
+        self._writer(repo.owner)
+        repo.private = self._values().get("visibility", "") == "private"
+        return JSONResponse({"private": repo.private})
 
-    def _info(self, repo: Repo, revision: str) -> None:
+    @_route(f"GET {_API}", f"GET {_API}/revision/{{revision}}")
+    def _info(self, repo: Repo, revision: str = "main") -> Response:
         commit = repo.at(revision)
         siblings: list[dict[str, Any]] = []
         for path, sha in sorted(commit.tree.items()):
@@ -535,47 +537,37 @@ class _Handler(BaseHTTPRequestHandler):
             siblings.append({"rfilename": path, **more})
         readme = commit.tree.get("README.md")
         card = _front_matter(self.hub.content(readme).decode()) if readme else None
-        self._json(
-            {
-                "_id": _sha1(repo.name.encode()),
-                "id": repo.name,
-                "author": repo.name.partition("/")[0],
-                "sha": commit.oid,
-                "createdAt": repo.log()[-1].date,
-                "lastModified": commit.date,
-                "private": repo.private,
-                "gated": False,
-                "disabled": False,
-                "tags": list((card or {}).get("tags", [])),
-                "siblings": siblings,
-                **({"cardData": card} if card else {}),
-            }
-        )
+        dates = {"createdAt": repo.log()[-1].date, "lastModified": commit.date}
+        state = {"private": repo.private, "gated": False, "disabled": False, "sha": commit.oid, **dates}
+        names = {"_id": _sha1(repo.name.encode()), "id": repo.name, "author": repo.owner}
+        cards = {"tags": (card or {}).get("tags", []), **({"cardData": card} if card else {})}
+        return JSONResponse({**names, **state, **cards, "siblings": siblings})
 
-    def _refs(self, repo: Repo) -> None:
+    @_route(f"GET {_API}/auth-check")
+    def _allow(self, repo: Repo) -> Response:
+        return JSONResponse({})
+
+    @_route(f"GET {_API}/refs")
+    def _refs(self, repo: Repo) -> Response:
         def refs(names: Mapping[str, str], prefix: str) -> list[dict[str, str]]:
             return [{"name": n, "ref": f"{prefix}{n}", "targetCommit": oid} for n, oid in sorted(names.items())]
 
-        found = {"branches": refs(repo.branches, "refs/heads/"), "tags": refs(repo.tags, "refs/tags/"), "converts": []}
+        answer = {"branches": refs(repo.branches, "refs/heads/"), "tags": refs(repo.tags, "refs/tags/"), "converts": []}
         if "include_prs" in self.query:
-            found["pullRequests"] = refs(repo.pull_requests, "")
-        self._json(found)
+            answer["pullRequests"] = refs(repo.pull_requests, "")
+        return JSONResponse(answer)
 
-    def _commits(self, repo: Repo, revision: str) -> None:
-        self._pages(
+    @_route(f"GET {_API}/commits/{{revision}}")
+    def _commits(self, repo: Repo, revision: str) -> Response:
+        return self._pages(
             [
-                {
-                    "id": commit.oid,
-                    "title": commit.title,
-                    "message": commit.message,
-                    "authors": [{"user": commit.author}],
-                    "date": commit.date,
-                }
-                for commit in repo.log(revision)
+                {"id": c.oid, "title": c.title, "message": c.message, "authors": [{"user": c.author}], "date": c.date}
+                for c in repo.log(revision)
             ]
         )
 
-    def _tree(self, repo: Repo, revision: str, folder: str) -> None:
+    @_route(f"GET {_API}/tree/{{revision}}(/{{folder*}})?")
+    def _tree(self, repo: Repo, revision: str, folder: str = "") -> Response:
         commit = repo.at(revision)
         inside = {p: sha for p, sha in commit.tree.items() if not folder or p.startswith(f"{folder}/")}
         if not inside and folder:
@@ -583,24 +575,25 @@ class _Handler(BaseHTTPRequestHandler):
         start = f"{folder}/" if folder else ""
         folders = {start + "/".join(p.split("/")[:i]) for p in (q[len(start) :] for q in inside) for i in _depths(p)}
         entries = [self._entry(repo, p, sha, commit) for p, sha in sorted(inside.items())]
-        entries += [{"type": "directory", "path": path, "oid": _sha1(path.encode()), "size": 0} for path in folders]
+        entries += map(_folder, folders)
         if self.query.get("recursive", "").lower() not in {"true", "1"}:
             entries = [entry for entry in entries if "/" not in entry["path"][len(start) :]]
-        self._pages(sorted(entries, key=lambda entry: entry["path"]))
+        return self._pages(sorted(entries, key=lambda entry: entry["path"]))
 
-    def _paths_info(self, repo: Repo, revision: str) -> None:
+    @_route(f"POST {_API}/paths-info/{{revision}}")
+    def _paths_info(self, repo: Repo, revision: str) -> Response:
         commit = repo.at(revision)
-        if self.headers.get("Content-Type", "").startswith("application/json"):
-            wanted = self._json_body()["paths"]
+        if self.request.headers.get("Content-Type", "").startswith("application/json"):
+            paths = self._values()["paths"]
         else:
-            wanted = urllib.parse.parse_qs(self.body.decode())["paths"]
-        found = []
-        for path in [wanted] if isinstance(wanted, str) else wanted:
+            paths = urllib.parse.parse_qs(self.body.decode())["paths"]
+        entries = []
+        for path in [paths] if isinstance(paths, str) else paths:
             if path in commit.tree:
-                found.append(self._entry(repo, path, commit.tree[path], commit))
+                entries.append(self._entry(repo, path, commit.tree[path], commit))
             elif any(name.startswith(f"{path}/") for name in commit.tree):
-                found.append({"type": "directory", "path": path, "oid": _sha1(path.encode()), "size": 0})
-        self._json(found)
+                entries.append(_folder(path))
+        return JSONResponse(entries)
 
     def _entry(self, repo: Repo, path: str, sha: str, commit: Commit | None = None) -> dict[str, Any]:
         content = self.hub.content(sha)
@@ -613,82 +606,78 @@ class _Handler(BaseHTTPRequestHandler):
             entry["lastCommit"] = {"id": commit.oid, "title": commit.title, "date": commit.date}
         return entry
 
-    def _resolve(self, repo: Repo, revision: str, path: str) -> None:
+    @_route(f"GET {_WEB}/(resolve|raw)/{{revision}}/{{path*}}")
+    def _resolve(self, repo: Repo, revision: str, path: str) -> Response:
         commit = repo.at(revision)
         headers = {"X-Repo-Commit": commit.oid, "Accept-Ranges": "bytes"}
         if path not in commit.tree:
-            self._refuse(404, "Entry not found", "EntryNotFound", headers)
-            return
+            raise HubError(404, "Entry not found", "EntryNotFound", headers)
         sha = commit.tree[path]
-        content = self.hub.content(sha)
-        headers["ETag"] = f'"{sha if (path, sha) in repo.large else _blob(content)}"'
-        if self.headers.get("If-None-Match") == headers["ETag"]:
-            self._send(304, b"", headers)
-            return
-        part = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if part is None:
-            self._send(200, content, headers)
-            return
-        first, last = int(part[1]), min(int(part[2] or len(content)), len(content) - 1)
-        if first > last:
-            self._send(416, b"", {**headers, "Content-Range": f"bytes */{len(content)}"})
-            return
-        self._send(206, content[first : last + 1], {**headers, "Content-Range": f"bytes {first}-{last}/{len(content)}"})
+        headers["ETag"] = f'"{sha if (path, sha) in repo.large else _blob(self.hub.content(sha))}"'
+        if self.request.headers.get("If-None-Match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return _File(self.hub.root / sha, headers=headers, media_type="application/octet-stream")
+
+    def _pages(self, rows: list[dict[str, Any]]) -> Response:
+        start = int(self.query.get("cursor", 0))
+        headers = {}
+        if start + self.hub.page < len(rows):
+            query = urllib.parse.urlencode({**self.query, "cursor": start + self.hub.page})
+            headers["Link"] = f'<{self.hub.endpoint}{self.request.scope["raw_path"].decode()}?{query}>; rel="next"'
+        return JSONResponse(rows[start : start + self.hub.page], headers=headers)
 
     # Writing.
 
-    def _validate_yaml(self) -> None:
+    @_route("POST /api/validate-yaml")
+    def _validate_yaml(self) -> Response:
         try:
-            header = _front_matter(str(self._json_body()["content"]))
+            header = _front_matter(str(self._values()["content"]))
         except yaml.YAMLError as error:
-            self._json({"errors": [{"message": f"bad YAML: {error}"}], "warnings": []}, 400)
-            return
+            errors = [{"message": f"bad YAML: {error}"}]
+            return JSONResponse({"errors": errors, "warnings": []}, 400)
         if header and header.get("license", "mit") not in _LICENCES:
-            self._json({"errors": [{"message": '"license" must be one of the known ones'}], "warnings": []}, 400)
-            return
+            errors = [{"message": '"license" must be one of the known ones'}]
+            return JSONResponse({"errors": errors, "warnings": []}, 400)
         warnings = [] if header else [{"message": "empty or missing yaml metadata in repo card"}]
-        self._json({"errors": [], "warnings": warnings})
+        return JSONResponse({"errors": [], "warnings": warnings})
 
-    def _preupload(self, repo: Repo, revision: str) -> None:
+    @_route(f"POST {_API}/preupload/{{revision}}")
+    def _preupload(self, repo: Repo, revision: str) -> Response:
         self._may_change(repo, revision)
         commit = repo.at(revision)
         attributes = self.hub.content(commit.tree[".gitattributes"]) if ".gitattributes" in commit.tree else b""
-        ignored = self._json_body().get("gitIgnore")
+        ignored = self._values().get("gitIgnore")
         if ignored is None and ".gitignore" in commit.tree:
             ignored = self.hub.content(commit.tree[".gitignore"]).decode()
-        found = []
-        for file in self._json_body()["files"]:
-            path = file["path"]
-            sha = commit.tree.get(path)
+        files = []
+        for file in self._values()["files"]:
+            path, sha = file["path"], commit.tree.get(file["path"])
             large = repo.goes_to_lfs(path, file["size"], attributes)
             base64.b64decode(file["sample"], validate=True)
-            found.append(
-                {
-                    "path": path,
-                    "uploadMode": "lfs" if large else "regular",
-                    "shouldIgnore": any(fnmatch.fnmatch(path, line) for line in (ignored or "").split()),
-                    **({"oid": sha if large else _blob(self.hub.content(sha))} if sha else {}),
-                }
-            )
-        self._json({"files": found})
+            unwanted = any(fnmatch.fnmatch(path, line) for line in (ignored or "").split())
+            there = {"oid": sha if large else _blob(self.hub.content(sha))} if sha else {}
+            mode = "lfs" if large else "regular"
+            files.append({"path": path, "uploadMode": mode, "shouldIgnore": unwanted, **there})
+        return JSONResponse({"files": files})
 
     def _may_change(self, repo: Repo, revision: str) -> dict[str, Any]:
         user = self._known()
-        pull = self._pull_at(repo, revision)
+        pull = repo.pull_at(revision)
         if "create_pr" in self.query or (pull is not None and pull.author == user["name"]):
             return user
-        return self._writer(repo.name.partition("/")[0])
+        return self._writer(repo.owner)
 
-    def _batch(self, repo: Repo) -> None:
+    @_route(rf"POST {_WEB}\.git/info/lfs/objects/batch")
+    def _batch(self, repo: Repo) -> Response:
         user = self._known()
-        asked = self._json_body()
-        if asked.get("operation") != "upload" or asked.get("hash_algo") != "sha256":
+        batch = self._values()
+        if batch.get("operation") != "upload" or batch.get("hash_algo") != "sha256":
             raise HubError(400, "only uploads by sha256")
         # Without a ref, objects may become part of a pull request, which every user may open.
-        if "ref" in asked and self._pull_at(repo, asked["ref"]["name"]) is None:
-            self._writer(repo.name.partition("/")[0])
+        if "ref" in batch and repo.pull_at(batch["ref"]["name"]) is None:
+            self._writer(repo.owner)
         objects: list[dict[str, Any]] = []
-        for item in asked["objects"]:
+        for item in batch["objects"]:
             oid, size = item["oid"], item["size"]
             if not re.fullmatch(r"[0-9a-f]{64}", oid):
                 raise HubError(400, f"not a sha256: {oid}")
@@ -696,29 +685,31 @@ class _Handler(BaseHTTPRequestHandler):
             if repo.quota is not None and size > repo.quota - sum(len(self.hub.content(o)) for o in repo.stored):
                 answer["error"] = {"code": 403, "message": "Private repository storage limit reached"}
             elif oid not in repo.stored:
-                web = f"{self.hub.endpoint}/{'' if repo.kind == 'model' else repo.kind + 's/'}{repo.name}.git"
                 answer["actions"] = {
                     "upload": {"href": f"{self.hub.endpoint}/lfs/{repo.kind}/{repo.name}/{oid}?by={user['name']}"},
-                    "verify": {"href": f"{web}/info/lfs/verify"},
+                    "verify": {"href": f"{repo.url}.git/info/lfs/verify"},
                 }
             objects.append(answer)
-        self._json({"transfer": "basic", "objects": objects})
+        return JSONResponse({"transfer": "basic", "objects": objects})
 
-    def _store(self, kind: str, name: str, oid: str) -> None:
-        repo = self.hub.repos[kind, name]
+    @_route("PUT /lfs/{kind}/{owner}/{name}/{oid}")
+    def _store(self, kind: str, owner: str, name: str, oid: str) -> Response:
+        repo = self.hub.repos[kind, f"{owner}/{name}"]
         if hashlib.sha256(self.body).hexdigest() != oid:
             raise HubError(400, "what came does not have the promised sha256")
         repo.stored.add(self.hub.keep(self.body))
-        self._send(200, b"", {"ETag": f'"{oid}"'})
+        return Response(headers={"ETag": f'"{oid}"'})
 
-    def _verify(self, repo: Repo) -> None:
+    @_route(rf"POST {_WEB}\.git/info/lfs/verify")
+    def _verify(self, repo: Repo) -> Response:
         self._known()
-        asked = self._json_body()
-        if asked["oid"] not in repo.stored or len(self.hub.content(asked["oid"])) != asked["size"]:
+        item = self._values()
+        if item["oid"] not in repo.stored or len(self.hub.content(item["oid"])) != item["size"]:
             raise HubError(404, "this object was not uploaded")
-        self._json({})
+        return JSONResponse({})
 
-    def _commit(self, repo: Repo, revision: str) -> None:
+    @_route(f"POST {_API}/commit/{{revision}}")
+    def _commit(self, repo: Repo, revision: str) -> Response:
         user = self._may_change(repo, revision)
         parent = repo.at(revision)
         lines = [json.loads(line) for line in self.body.splitlines() if line.strip()]
@@ -730,20 +721,19 @@ class _Handler(BaseHTTPRequestHandler):
         tree = dict(parent.tree)
         for line in lines[1:]:
             self._change(repo, tree, line["key"], line["value"])
-        commit = repo.commit(tree, header["summary"], header.get("description", ""), user["name"], parent.oid)
-        web = f"{self.hub.endpoint}/{'' if repo.kind == 'model' else repo.kind + 's/'}{repo.name}"
-        answer = {"success": True, "commitOid": commit.oid, "commitUrl": f"{web}/commit/{commit.oid}"}
+        author = user["name"]
+        commit = repo.commit(tree, header["summary"], header.get("description", ""), author, parent.oid)
+        answer = {"success": True, "commitOid": commit.oid, "commitUrl": f"{repo.url}/commit/{commit.oid}"}
+        pull = repo.pull_at(revision)
         if "create_pr" in self.query:
-            pull = self._open(repo, user["name"], commit.title, commit.message, parent.oid, "open")
+            pull = repo.open(author, commit.title, commit.message, parent.oid, "open")
+            answer["pullRequestUrl"] = f"{repo.url}/discussions/{pull.num}"
+        if pull is not None:
             repo.pull_requests[f"refs/pr/{pull.num}"] = commit.oid
-            pull.events.append(_event(user["name"], "commit", {"subject": commit.title, "oid": commit.oid}))
-            answer["pullRequestUrl"] = f"{web}/discussions/{pull.num}"
-        elif (pushed := self._pull_at(repo, revision)) is not None:
-            repo.pull_requests[revision] = commit.oid
-            pushed.events.append(_event(user["name"], "commit", {"subject": commit.title, "oid": commit.oid}))
+            pull.add(author, "commit", {"subject": commit.title, "oid": commit.oid})
         else:
             repo.branches[revision] = commit.oid
-        self._json(answer)
+        return JSONResponse(answer)
 
     def _change(self, repo: Repo, tree: dict[str, str], key: str, value: dict[str, Any]) -> None:
         path = value["path"]
@@ -766,82 +756,61 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             raise HubError(400, f"unknown operation {key}")
 
-    def _tag(self, repo: Repo, revision: str) -> None:
-        self._writer(repo.name.partition("/")[0])
-        name = self._json_body()["tag"]
+    @_route(f"POST {_API}/tag/{{revision}}")
+    def _tag(self, repo: Repo, revision: str) -> Response:
+        self._writer(repo.owner)
+        name = self._values()["tag"]
         if name in repo.tags:
             raise HubError(409, f"Tag reference exists already: {name}")
         repo.tags[name] = repo.at(revision).oid
-        self._json({})
+        return JSONResponse({})
 
-    def _branch(self, repo: Repo, name: str) -> None:
-        self._writer(repo.name.partition("/")[0])
-        if name in repo.branches:
-            raise HubError(409, f"Reference already exists: {name}")
-        repo.branches[name] = repo.at(self._json_body().get("startingPoint") or "main").oid
-        self._json({})
+    @_route(f"POST {_API}/branch/{{branch}}")
+    def _branch(self, repo: Repo, branch: str) -> Response:
+        self._writer(repo.owner)
+        if branch in repo.branches:
+            raise HubError(409, f"Reference already exists: {branch}")
+        repo.branches[branch] = repo.at(self._values().get("startingPoint") or "main").oid
+        return JSONResponse({})
 
-    def _untag(self, repo: Repo, names: dict[str, str], name: str) -> None:
-        self._writer(repo.name.partition("/")[0])
-        if name not in names or name == "main":
-            raise HubError(404, f"no such reference: {name}", "RevisionNotFound")
-        del names[name]
-        self._json({})
+    @_route(f"DELETE {_API}/(?P<kind>tag|branch)/{{reference}}")
+    def _remove(self, repo: Repo, kind: str, reference: str) -> Response:
+        self._writer(repo.owner)
+        names = repo.tags if kind == "tag" else repo.branches
+        if reference not in names or reference == "main":
+            raise HubError(404, f"no such reference: {reference}", "RevisionNotFound")
+        del names[reference]
+        return JSONResponse({})
 
     # Discussions and pull requests.
 
-    def _open(self, repo: Repo, author: str, title: str, description: str, base: str | None, status: str) -> Discussion:
-        opened = Discussion(len(repo.discussions) + 1, title, author, _now(), base, status)
-        opened.events.append(_comment(author, description))
-        repo.discussions.append(opened)
-        return opened
-
-    def _pull_at(self, repo: Repo, revision: str) -> Discussion | None:
-        number = re.fullmatch(r"refs/pr/(\d+)", revision)
-        return self._discussion(repo, number[1]) if number else None
-
-    def _discussion(self, repo: Repo, number: str) -> Discussion:
-        if not number.isdigit() or not 1 <= int(number) <= len(repo.discussions):
-            raise HubError(404, f"Discussion not found: {number}")
-        return repo.discussions[int(number) - 1]
-
-    def _discussions(self, repo: Repo, rest: list[str]) -> None:
-        if rest:
-            self._json(self._details(repo, self._discussion(repo, rest[0])))
-            return
-        kinds = {"all": {True, False}, "discussion": {False}, "pull_request": {True}}[self.query.get("type", "all")]
-        statuses = {"all": {"draft", "open", "closed", "merged"}, "open": _OPEN, "closed": {"closed", "merged"}}
-        found = [
-            one
-            for one in reversed(repo.discussions)
-            if (one.base is not None) in kinds
-            and one.status in statuses[self.query.get("status", "all")]
-            and self.query.get("author") in {None, one.author}
+    @_route(f"GET {_API}/discussions")
+    def _list(self, repo: Repo) -> Response:
+        types = {"all": {True, False}, "discussion": {False}, "pull_request": {True}}[self.query.get("type", "all")]
+        statuses = _STATUSES[self.query.get("status", "all")]
+        matching = [
+            discussion
+            for discussion in reversed(repo.discussions)
+            if (discussion.base is not None) in types
+            and discussion.status in statuses
+            and self.query.get("author") in {None, discussion.author}
         ]
         start = int(self.query.get("p", 0)) * self.hub.page
-        shown = [self._summary(repo, one) for one in found[start : start + self.hub.page]]
-        closed = sum(one.status not in _OPEN for one in found)
-        self._json({"discussions": shown, "count": len(found), "start": start, "numClosedDiscussions": closed})
+        rows = [_summary(repo, discussion) for discussion in matching[start : start + self.hub.page]]
+        closed = sum(discussion.status not in _OPEN for discussion in matching)
+        counts = {"count": len(matching), "start": start, "numClosedDiscussions": closed}
+        return JSONResponse({"discussions": rows, **counts})
 
-    def _summary(self, repo: Repo, one: Discussion) -> dict[str, Any]:
-        return {
-            "num": one.num,
-            "title": one.title,
-            "author": {"name": one.author},
-            "createdAt": one.date,
-            "status": one.status,
-            "isPullRequest": one.base is not None,
-            "repo": {"name": repo.name, "type": repo.kind},
-        }
-
-    def _details(self, repo: Repo, one: Discussion) -> dict[str, Any]:
-        details = {**self._summary(repo, one), "events": one.events}
-        if one.base is not None:
-            conflicts = repo.conflicts(one) if one.status in _OPEN else []
-            changes = {"base": "refs/heads/main", **({"mergeCommitId": one.merged} if one.merged else {})}
-            details |= {"changes": changes, "filesWithConflicts": conflicts}
-            details["diff"] = self._diff(repo.commits[one.base], repo.at(f"refs/pr/{one.num}"))
-        return details
+    @_route(f"GET {_API}/discussions/{{number}}")
+    def _details(self, repo: Repo, number: str) -> Response:
+        discussion = repo.discussion(number)
+        details = {**_summary(repo, discussion), "events": discussion.events}
+        if discussion.base is not None:
+            merged = {"mergeCommitId": discussion.merged} if discussion.merged else {}
+            details["changes"] = {"base": "refs/heads/main", **merged}
+            details["filesWithConflicts"] = repo.conflicts(discussion) if discussion.status in _OPEN else []
+            details["diff"] = self._diff(repo.commits[discussion.base], repo.at(f"refs/pr/{discussion.num}"))
+        return JSONResponse(details)
 
     def _diff(self, old: Commit, new: Commit) -> str:
         lines: list[str] = []
@@ -854,93 +823,60 @@ class _Handler(BaseHTTPRequestHandler):
                 lines += [f"diff --git a/{path} b/{path}", *difflib.unified_diff(*texts, path, path, lineterm="")]
         return "\n".join(lines)
 
-    def _discuss(self, repo: Repo, rest: list[str]) -> None:
-        user = self._known()["name"]
-        asked = self._json_body()
-        if not rest:
-            base = repo.head if asked.get("pullRequest") else None
-            status = "draft" if base else "open"
-            opened = self._open(repo, user, asked["title"], asked.get("description", ""), base, status)
-            if base:
-                repo.pull_requests[f"refs/pr/{opened.num}"] = base
-            self._json({"num": opened.num, "pullRequest": bool(base)})
-            return
-        one = self._discussion(repo, rest[0])
-        if asked.get("comment"):
-            one.events.append(_comment(user, asked["comment"]))
-        if rest[1] == "comment":
-            self._json({"newMessage": one.events[-1]})
-        elif rest[1] == "title":
-            event = _event(user, "title-change", {"from": one.title, "to": asked["title"]})
-            one.title = asked["title"]
-            one.events.append(event)
-            self._json({"newTitle": event})
-        elif rest[1] == "status":
-            self._allowed(repo, one, user)
-            one.status = asked["status"]
-            one.events.append(_event(user, "status-change", {"status": one.status}))
-            self._json({"newStatus": one.events[-1]})
-        elif rest[1] == "merge":
-            self._merge(repo, one)
-        else:
-            raise HubError(404, f"no such change: {rest[1]}")
+    @_route(f"POST {_API}/discussions")
+    def _discuss(self, repo: Repo) -> Response:
+        author, values = self._known()["name"], self._values()
+        base = repo.head if values.get("pullRequest") else None
+        status = "draft" if base else "open"
+        discussion = repo.open(author, values["title"], values.get("description", ""), base, status)
+        if base:
+            repo.pull_requests[f"refs/pr/{discussion.num}"] = base
+        return JSONResponse({"num": discussion.num, "pullRequest": bool(base)})
 
-    def _allowed(self, repo: Repo, one: Discussion, user: str) -> None:
-        if user != one.author:
-            self._writer(repo.name.partition("/")[0])
+    @_route(f"POST {_API}/discussions/{{number}}/(?P<change>comment|title|status|merge)")
+    def _go_on(self, repo: Repo, number: str, change: str) -> Response:
+        user, values, discussion = self._known()["name"], self._values(), repo.discussion(number)
+        if values.get("comment"):
+            discussion.comment(user, values["comment"])
+        if change == "merge":
+            self._merge(repo, discussion)
+            return JSONResponse({})
+        if change == "title":
+            discussion.add(user, "title-change", {"from": discussion.title, "to": values["title"]})
+            discussion.title = values["title"]
+        if change == "status":
+            if user != discussion.author:
+                self._writer(repo.owner)
+            discussion.status = values["status"]
+            discussion.add(user, "status-change", {"status": discussion.status})
+        name = {"comment": "newMessage", "title": "newTitle", "status": "newStatus"}[change]
+        return JSONResponse({name: discussion.events[-1]})
 
-    def _merge(self, repo: Repo, one: Discussion) -> None:
-        user = self._writer(repo.name.partition("/")[0])["name"]
-        if one.base is None or one.status not in _OPEN:
+    def _merge(self, repo: Repo, pull: Discussion) -> None:
+        user = self._writer(repo.owner)["name"]
+        if pull.base is None or pull.status not in _OPEN:
             raise HubError(400, "This discussion is not an open pull request")
-        if conflicts := repo.conflicts(one):
+        if conflicts := repo.conflicts(pull):
             raise HubError(409, f"This pull request has conflicts in {', '.join(conflicts)}")
-        base, theirs = repo.commits[one.base].tree, repo.at(f"refs/pr/{one.num}").tree
+        base, theirs = repo.commits[pull.base].tree, repo.at(f"refs/pr/{pull.num}").tree
         tree = {p: sha for p, sha in repo.at("main").tree.items() if not (p in base and p not in theirs)}
         tree |= {path: sha for path, sha in theirs.items() if base.get(path) != sha}
-        commit = repo.commit(tree, f"{one.title} (#{one.num})", author=user, parent=repo.head)
-        repo.branches["main"] = one.merged = commit.oid
-        one.status = "merged"
-        one.events.append(_event(user, "status-change", {"status": "merged"}))
-        self._json({})
+        commit = repo.commit(tree, f"{pull.title} (#{pull.num})", author=user, parent=repo.head)
+        repo.branches["main"] = pull.merged = commit.oid
+        pull.status = "merged"
+        pull.add(user, "status-change", {"status": "merged"})
 
-    # Answers.
 
-    def _pages(self, rows: list[dict[str, Any]]) -> None:
-        start = int(self.query.get("cursor", 0))
-        headers = {}
-        if start + self.hub.page < len(rows):
-            path = urllib.parse.urlsplit(self.path).path
-            query = urllib.parse.urlencode({**self.query, "cursor": start + self.hub.page})
-            headers["Link"] = f'<{self.hub.endpoint}{path}?{query}>; rel="next"'
-        self._json(rows[start : start + self.hub.page], headers=headers)
-
-    def _json(self, value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
-
-    def _refuse(
-        self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:
-        more = {"X-Error-Message": message, **(headers or {}), **({"X-Error-Code": code} if code else {})}
-        self._json({"error": message}, status, more)
-
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.status = status
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        written = body[: len(body) // 2] if self.cut else body
-        self.wfile.write(written)
-        self.sent = len(written)
-        if self.cut:
-            self.wfile.flush()
-            self._hang_up()
-
-    def log_message(self, *_: object) -> None:
-        pass
+def _summary(repo: Repo, discussion: Discussion) -> dict[str, Any]:
+    return {
+        "num": discussion.num,
+        "title": discussion.title,
+        "author": {"name": discussion.author},
+        "createdAt": discussion.date,
+        "status": discussion.status,
+        "isPullRequest": discussion.base is not None,
+        "repo": {"name": repo.name, "type": repo.kind},
+    }
 
 
 def _now() -> str:
@@ -949,25 +885,14 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def _event(author: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    date = _now()
-    return {
-        "id": _sha1(f"{author}{kind}{date}".encode())[:24],
-        "author": {"name": author},
-        "createdAt": date,
-        "type": kind,
-        "data": data,
-    }
-
-
-def _comment(author: str, text: str) -> dict[str, Any]:
-    return _event(author, "comment", {"edited": False, "hidden": False, "latest": {"raw": text}})
-
-
 def _front_matter(text: str) -> dict[str, Any] | None:
-    found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-    value = yaml.safe_load(found[1]) if found else None
+    header = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    value = yaml.safe_load(header[1]) if header else None
     return value if isinstance(value, dict) else None
+
+
+def _folder(path: str) -> dict[str, Any]:
+    return {"type": "directory", "path": path, "oid": _sha1(path.encode()), "size": 0}
 
 
 def _depths(path: str) -> range:

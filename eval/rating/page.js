@@ -1,15 +1,22 @@
 // What the page shows comes from the server, escaped; this sends the clicks and keys there, one at a time.
-const root = element.firstElementChild;
+const root = document.getElementById("page");
 const rater = new URLSearchParams(location.search).get("rater") ?? "";
 let turn = Promise.resolve();
 let shown = 0;
+let lastKey = "";
+let lastTime = 0;
 
 const card = () => root.firstElementChild;
 
 async function ask(token, action, value) {
   let html;
   try {
-    html = await server.act({ rater, token, action, value });
+    const answer = await fetch("/act", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ rater, token, action, value }),
+    });
+    if (answer.ok) html = await answer.text();
   } catch {}
   if (typeof html !== "string") {
     root.querySelector(".lost")?.removeAttribute("hidden");
@@ -47,7 +54,10 @@ document.addEventListener("keydown", (event) => {
   const key = letter ? event.key.toLowerCase() : event.code.replace(/^(Key|Digit)/, "").toLowerCase();
   if (!/^[a-z0-9]+$/.test(key) || (key === "enter" && event.target.closest("button, summary, a"))) return;
   if (key === "backspace") event.preventDefault();
-  press(() => root.querySelector(`[data-key~="${key}"]`));
+  // A key that is pressed twice at once is one answer, even where the next label was there before its second press.
+  const twice = key === lastKey && event.timeStamp - lastTime < 250;
+  [lastKey, lastTime] = [key, event.timeStamp];
+  press(() => root.querySelector(`[data-key~="${key}"]${twice ? ":not([data-value])" : ""}`));
 });
 
 ask("?", "open", "");

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,12 +19,16 @@ from markupsafe import Markup
 from conceptbench.eval.rating.log import RaterLog, checked_rater
 from conceptbench.eval.rating.ratings import Q1, Q2, Q3, Rating
 from conceptbench.eval.rating.study import Study, StudyItem, complete
+from conceptbench.runtime import pages
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from starlette.applications import Starlette
 
-HOST: Final = "127.0.0.1"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 _ANSWERS: Final = {"q1": get_args(Q1), "q2": get_args(Q2), "q3": get_args(Q3)}
 _WORDS = 40
 _AROUND = 14
@@ -42,58 +45,57 @@ def serve(study: Study, raters: Sequence[str], port: int, on_ready: Callable[[li
     Raises
     ------
     InputError
-        if Gradio is not installed, the port is taken, there is nothing to rate, or a rater's file cannot be opened.
+        if the port is taken, there is nothing to rate, or a rater's file cannot be opened.
     """
-    try:
-        import fastapi
-        import gradio as gr
-        import uvicorn
-    except ImportError as error:
-        raise InputError(f"the page needs {error.name}: python -m pip install 'conceptbench[pages]'") from error
     if not study.to_rate:
         raise InputError(f"{study.folder} has no label to rate: name its concepts first")
     with ExitStack() as stack:
         logs = [stack.enter_context(RaterLog(study, rater)) for rater in dict.fromkeys(map(checked_rater, raters))]
-        listening = stack.enter_context(_listen(port))
-        app = gr.mount_gradio_app(
-            fastapi.FastAPI(),
-            make_page({log.rater: Desk(study, log) for log in logs}),
-            path="/",
-            footer_links=[],
-            run_history=False,
-            ssr_mode=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            css=_text("page.css"),
-        )
-        # Open pages keep a connection each, which a stop must not wait for.
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        address = f"http://{HOST}:{listening.getsockname()[1]}/?rater="
-        on_ready([address + quote(log.rater) for log in logs])
-        try:
-            server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            return
+        listening = stack.enter_context(pages.listen(port))
+        app = make_app({log.rater: Desk(study, log) for log in logs})
+        on_ready([f"{pages.address(listening)}?rater={quote(log.rater)}" for log in logs])
+        pages.serve(app, listening)
 
 
-def make_page(desks: Mapping[str, Desk]) -> gr.Blocks:
-    """Make the Gradio page of some raters; the address says which one looks at it (`/?rater=anna`)."""
-    import gradio as gr
+def make_app(desks: Mapping[str, Desk]) -> Starlette:
+    """Make the application of some raters; the address says which one looks at it (`/?rater=anna`).
 
-    def act(event: dict[str, Any]) -> str:
-        desk = desks.get(str(event.get("rater")))
+    The page at `/` is empty. Its script posts an object with `rater`, `token`, `action` and `value` to `/act` for each
+    thing that a rater does, and puts the HTML that it gets into the page.
+    """
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, Response
+    from starlette.routing import Route
+
+    headers = {"Content-Security-Policy": POLICY}
+
+    def page(_: Request) -> Response:
+        return HTMLResponse(_template("page.html.jinja").render(), headers=headers)
+
+    def file(request: Request) -> Response:
+        name = request.url.path.removeprefix("/")
+        return Response(_text(name), media_type="text/css" if name == "page.css" else "text/javascript")
+
+    async def act(request: Request) -> Response:
+        texts = await pages.posted_texts(request)
+        rater, token, action, value = (texts.get(name, "") for name in ("rater", "token", "action", "value"))
+        desk = desks.get(rater)
         if desk is None:
-            return _template("who.html.jinja").render(raters=list(desks), asked=event.get("rater"))
-        return desk.act(str(event.get("token")), str(event.get("action")), str(event.get("value")))
+            html = _template("who.html.jinja").render(raters=list(desks), unknown=rater)
+        else:
+            html = await run_in_threadpool(desk.act, token, action, value)
+        return HTMLResponse(html, headers=headers)
 
-    page = gr.Blocks(title="Rate labels", analytics_enabled=False, fill_width=True)
-    with page:
-        # The untrusted text comes through `act`, not as the component's value, which is a template of its own.
-        gr.HTML(
-            html_template="<div></div>", js_on_load=_text("page.js"), server_functions=[act], apply_default_css=False
-        )
-    return page
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/page.css", file),
+            Route("/page.js", file),
+            Route("/act", act, methods=["POST"]),
+        ]
+    )
 
 
 class Desk:
@@ -227,19 +229,6 @@ def _marked(text: str, words: Sequence[str]) -> Markup:
     cut += " ".join(after[: 2 * _AROUND] + ["…"] * (len(after) > 2 * _AROUND))
     parts = re.split(pattern, cut) if words else [cut]
     return Markup("").join(Markup("<mark>{}</mark>").format(part) if i % 2 else part for i, part in enumerate(parts))
-
-
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        # From now on a browser waits for the server instead of being refused.
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        raise InputError(f"--port {port}: {error.strerror}: give another one") from error
-    return listening
 
 
 @cache

@@ -22,7 +22,7 @@ from conceptbench.leaderboard.browse.nearest import in_layer, in_other_layers
 from conceptbench.leaderboard.browse.search import ORDERS, PER_PAGE, find
 from conceptbench.leaderboard.browse.tree import Tree
 from conceptbench.leaderboard.page.direction import undirected
-from conceptbench.leaderboard.page.serve import HEADERS, HOST, listen
+from conceptbench.runtime import pages
 from conceptbench.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,22 +51,12 @@ def serve(store: ConceptStore, model: str | None, port: int, on_ready: Callable[
     Raises
     ------
     InputError
-        if Starlette or uvicorn is not installed, the store has no such model, or the port is taken.
+        if the store has no such model, or the port is taken.
     """
-    try:
-        import uvicorn
-
-        app = make_app(store, model)
-    except ImportError as error:
-        raise InputError(f"the page needs {error.name}: python -m pip install 'conceptbench[pages]'") from error
-    with listen(port) as listening:
-        # Open pages keep a connection each, which a stop must not wait for.
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        on_ready(f"http://{HOST}:{listening.getsockname()[1]}/")
-        try:
-            server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            return
+    app = make_app(store, model)
+    with pages.listen(port) as listening:
+        on_ready(pages.address(listening))
+        pages.serve(app, listening)
 
 
 def make_app(store: ConceptStore, model: str | None = None) -> Starlette:
@@ -79,19 +69,17 @@ def make_app(store: ConceptStore, model: str | None = None) -> Starlette:
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
-    pages = Pages(store, model)
-    headers = {**HEADERS, "Content-Security-Policy": POLICY}
+    views = Pages(store, model)
+    headers = {"Content-Security-Policy": POLICY}
 
-    def shown(show: Callable[[Mapping[str, str]], str]) -> Callable[[Request], Response]:
-        return lambda request: HTMLResponse(show(request.query_params), headers=headers)
+    def page_of(view: Callable[[Mapping[str, str]], str]) -> Callable[[Request], Response]:
+        return lambda request: HTMLResponse(view(request.query_params), headers=headers)
 
-    def told(_: Request, error: Exception) -> Response:
+    def problem_page(_: Request, error: Exception) -> Response:
         problem = str(error) if isinstance(error, InputError) else "There is no such page."
         status = error.status_code if isinstance(error, HTTPException) else 404
         return HTMLResponse(_render("error.html.jinja", problem=problem), status, headers=headers)
@@ -102,14 +90,12 @@ def make_app(store: ConceptStore, model: str | None = None) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/", shown(pages.index)),
-            Route("/concept", shown(pages.concept)),
-            Route("/branch", shown(pages.branch)),
+            Route("/", page_of(views.index)),
+            Route("/concept", page_of(views.concept)),
+            Route("/branch", page_of(views.branch)),
             Route("/style.css", style),
         ],
-        # A page elsewhere could have its own name lead here, and so read the store.
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
-        exception_handlers={InputError: told, HTTPException: told},
+        exception_handlers={InputError: problem_page, HTTPException: problem_page},
     )
 
 

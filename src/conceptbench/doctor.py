@@ -25,11 +25,22 @@ class Finding:
     remedy: str = ""
 
 
-_NEEDED = ("torch", "transformers", "datasets", "huggingface_hub", "openai", "pyarrow", "sklearn", "syntok", "typer")
+_NEEDED = (
+    "torch",
+    "transformers",
+    "datasets",
+    "huggingface_hub",
+    "openai",
+    "pyarrow",
+    "sklearn",
+    "starlette",
+    "syntok",
+    "typer",
+    "uvicorn",
+)
 _OPTIONAL = (
     ("gensim", "sample:news", "python -m pip install gensim"),
     ("gguf", "reading SmolLM2's weights", "python -m pip install gguf"),
-    ("gradio", "the pages", "python -m pip install 'conceptbench[pages]'"),
     ("inspect_ai", "Inspect AI", "python -m pip install 'conceptbench[inspect]'"),
 )
 

@@ -176,12 +176,12 @@ def test_what_is_published_is_the_store_and_reads_back(hub: Any, run: Run, store
 def test_publishing_again_sends_nothing(hub: Any, run: Run, store: Path) -> None:
     assert run(*command(store)).returncode == 0
     head = hub.repo("org/news").head
-    hub.asked.clear()
+    hub.exchanges.clear()
     done = run(*command(store, "--json"))
     shown = json.loads(done.stdout)
     assert (shown["commit"], shown["sent"]) == (head, 0)
     assert {change["state"] for change in shown["changes"]} == {"there"}
-    assert [asked for asked in hub.asked if asked.method not in {"GET", "HEAD"}] == []
+    assert [exchange for exchange in hub.exchanges if exchange.method not in {"GET", "HEAD"}] == []
 
 
 def test_only_what_changed_is_sent_and_what_is_gone_is_deleted(
@@ -197,7 +197,7 @@ def test_only_what_changed_is_sent_and_what_is_gone_is_deleted(
     manifest["files"] = {path: digest for path, digest in manifest["files"].items() if "two/L03" not in path}
     manifest["models"]["two"]["layers"] = [0]
     (store / "manifest.json").write_text(json.dumps(manifest))
-    hub.asked.clear()
+    hub.exchanges.clear()
     assert run(*command(store, "--dry-run")).stdout.count("to delete") == 6
     shown = json.loads(run(*command(store, "--json")).stdout)
     states: dict[str, set[str]] = {}
@@ -239,9 +239,9 @@ def test_a_killed_run_goes_on_without_sending_anything_twice(
     stored = set(hub.repo("org/news").stored)
     assert len(stored) == 4
     assert len(hub.repo("org/news").log()) == 1, "nothing is visible before all is sent"
-    hub.asked.clear()
+    hub.exchanges.clear()
     assert run(*command(store)).returncode == 0
-    sent = [asked.path.split("/")[5].partition("?")[0] for asked in hub.requests("PUT /lfs")]
+    sent = [exchange.path.split("/")[5].partition("?")[0] for exchange in hub.requests("PUT /lfs")]
     assert len(sent) == len(set(sent))
     assert not stored & set(sent)
     tables = {hashlib.sha256(content).hexdigest() for content in contents(store, "[acots]*/**/L*.parquet").values()}
@@ -256,7 +256,7 @@ def test_a_connection_that_is_cut_in_a_file_is_tried_again(hub: Any, run: Run, s
     assert "Retrying in 1s" in done.stderr
     # The signature in an upload's address is for nobody to see.
     assert "?by=ada" not in done.stderr
-    assert sum(asked.status == 0 for asked in hub.requests("PUT /lfs")) == 1
+    assert sum(exchange.status == 0 for exchange in hub.requests("PUT /lfs")) == 1
 
 
 def test_a_stop_is_told_with_what_to_do(
@@ -288,7 +288,7 @@ def test_a_dry_run_needs_no_token_and_changes_nothing(hub: Any, run: Run, store:
     assert "Nothing was sent" in done.stdout
     assert "vectors" not in done.stdout
     assert hub.repos == {}
-    assert {asked.method for asked in hub.asked} == {"GET"}
+    assert {exchange.method for exchange in hub.exchanges} == {"GET"}
     assert run(*command(store)).returncode == 0
     again = run(*command(store, "--dry-run"), token=None)
     assert "21 files: 21 there already (0 bytes)" in again.stdout

@@ -577,7 +577,7 @@ def test_wrong_use_is_one_clear_message_and_exit_code_2(results: Path, tmp_path:
 def test_the_command_line_stays_light() -> None:
     code = (
         "import sys, conceptbench, conceptbench.cli\n"
-        "heavy = {'torch', 'gradio', 'pyarrow', 'statsmodels', 'filelock'} & set(sys.modules)\n"
+        "heavy = {'torch', 'starlette', 'uvicorn', 'pyarrow', 'statsmodels', 'filelock'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     light = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -538,7 +538,17 @@ def test_what_is_served(site: Path, address: str, tmp_path: Path) -> None:
             assert b"<li>" not in body
     finally:
         link.unlink()
-    assert ask("/board.json", "POST")[0] == 501
+    for path, kind in (
+        ("/", "text/html; charset=utf-8"),
+        ("/index.html", "text/html; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/README.md", "text/plain; charset=utf-8"),
+    ):
+        status, headers, body = ask(path, "HEAD")
+        assert (status, headers["content-type"], body) == (200, kind, b"")
+        assert int(headers["content-length"]) == len(ask(path)[2])
+    assert ask("/none", "HEAD")[0] == 404
+    assert ask("/index.html", "POST")[0] == 405
 
 
 def test_what_cannot_be_served(site: Path, tmp_path: Path) -> None:
