@@ -17,8 +17,8 @@ from conceptbench.eval.stats.paired import FEWEST_GROUPS, PERMUTATIONS, paired_d
 ALPHA: Final = 0.05
 POWER: Final = 0.8
 
-# The smallest p-value of so many draws is still below 0.05 when it is multiplied by the number of pairs.
-_DRAWS_PER_PAIR = 40
+# The smallest two-sided p-value of n draws is 2 / (n + 1); times the number of pairs it must be well below 0.05.
+_DRAWS_PER_PAIR = 80
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _sharpened(pairs: Sequence[Pair], systems: Sequence[Scored], seed: int) -> l
     if 2 * len(pairs) < (PERMUTATIONS + 1) * ALPHA:
         return list(pairs)
     by_id = {system.id: system for system in systems}
-    floor = 1.5 / (PERMUTATIONS + 1)
+    floor = 2.5 / (PERMUTATIONS + 1)
 
     def sharper(pair: Pair) -> float:
         sums, _ = _by_group(by_id[pair.first], by_id[pair.second])
