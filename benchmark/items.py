@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from conceptbench.benchmark.lexicon import GoldConcept, Split, lineages
+from conceptbench.benchmark.lexicon import PURITIES, GoldConcept, Split, lineages
 from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
-PURITIES: Final = (1.0, 0.9, 0.75)
 SHOWN: Final = 12
 """Words in a list: at a purity of 0.9 one of them is an intruder, at 0.75 three."""
 

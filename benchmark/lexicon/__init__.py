@@ -20,6 +20,9 @@ Language = Literal["en", "de", "es", "sw"]
 LANGUAGE_PREFIX: Final = "language/"
 """How the ids of the concepts of `load_language` begin, and no other's."""
 
+PURITIES: Final = (1.0, 0.9, 0.75)
+"""Shares of a word list that belong to its concept, of the lists that are drawn by default."""
+
 CANARY: Final = "conceptbench canary 5c0f0a52-7d1e-4f0c-9a41-0d5b8e6f2c37: benchmark data, not for training"
 """Stands in each file, so that it can be found in training data."""
 

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from conceptbench.benchmark.prompts import LONGEST_CONTEXT, LONGEST_WORD
-from conceptbench.eval.annotation.records import Record
+from conceptbench.eval.annotation.records import ITEM, Rating, Record
 from conceptbench.eval.judges.asking import (
     ANSWER_TOKENS,
     LEAD,
@@ -67,70 +67,88 @@ def load_rubric() -> Rubric:
     )
 
 
+def rubric_sha256() -> str:
+    """Give the digest of the packaged rubric."""
+    return load_rubric().sha256
+
+
 def judge(
     records: Sequence[Record], system: str, client: LLM, *, seed: int, progress: Progress
-) -> tuple[str, dict[int, dict[str, Any]], Usage]:
+) -> tuple[dict[int, Rating], Usage]:
     """Have a judge rate every label.
+
+    Parameters
+    ----------
+    records : items and controls; those without a label are not rated.
+    system : the judge.
+    client : asks it.
+    seed : of the orders in which options, labels and words are listed.
 
     Returns
     -------
-    the judge's name in files; its ratings, as in the records, by row; and what they took.
+    its ratings by the number of the record, and what they took.
     """
     name = public_name(system)
     questions: list[_Question] = []
-    ratings: dict[int, dict[str, Any]] = {}
-    for row, record in enumerate(records):
-        if record["label"] is None:
+    answers: dict[int, dict[str, Any]] = {}
+    for number, record in enumerate(records):
+        if record.label is None:
             continue
-        ratings[row] = _rating(name)
-        if addresses_rater(record["label"]):
-            ratings[row] |= {"grade": SCALE[0], "raw": "not asked: the label addresses its rater"}
+        answers[number] = {}
+        if addresses_rater(record.label):
+            answers[number] = {"grade": SCALE[0], "raw": "not asked: the label addresses its rater"}
         else:
-            questions += _questions(row, record, name, seed)
-            if record["other"] is not None and record["other"].casefold() == record["label"].casefold():
-                ratings[row]["preference"] = "both"
-    requests = [question.request for question in questions]
-    replies, used = ask(client, requests, f"Judging with {name}", progress)
+            questions += _questions(number, record, record.label, name, seed)
+            if record.other is not None and record.other.casefold() == record.label.casefold():
+                answers[number]["preference"] = "both"
+    replies, usage = ask(client, [question.request for question in questions], f"Judging with {name}", progress)
     for question, reply in zip(questions, replies, strict=True):
-        ratings[question.row][question.field] = question.read(reply_text(reply))
+        answers[question.number][question.field] = question.read(reply_text(reply))
         if question.field == "grade":
-            ratings[question.row]["raw"] = (reply.text or reply.detail or "")[:LONGEST_RAW]
-    return name, ratings, used
+            answers[question.number]["raw"] = (reply.text or reply.detail or "")[:LONGEST_RAW]
+    return {number: Rating(name, "judges", **fields) for number, fields in answers.items()}, usage
 
 
 @dataclass(frozen=True)
 class _Question:
-    row: int
+    """A question about a record: the field of the rating that its answer is for, and how the answer is read."""
+
+    number: int
     field: str
     request: Request
     read: Callable[[str], Any]
 
 
-def _questions(row: int, record: Record, judge_name: str, seed: int) -> list[_Question]:
-    label, key = record["label"], (seed, judge_name, record["condition"], record["item"], record["label"])
-    words, contexts = record["words"][:_SHOWN_WORDS], record["contexts"][:_SHOWN_CONTEXTS]
+def _questions(number: int, record: Record, label: str, judge_name: str, seed: int) -> list[_Question]:
+    key = (seed, judge_name, record.condition, record.item, label)
+    words, contexts = record.words[:_SHOWN_WORDS], record.contexts[:_SHOWN_CONTEXTS]
     order = [SCALE[i] for i in generator_of("grade", *key).permutation(len(SCALE))]
     questions = [
-        _Question(row, "grade", _request(_grade_turns(words, contexts, label, order)), lambda t: read_grade(t, order))
+        _Question(
+            number,
+            "grade",
+            _request(_grade_turns(words, contexts, label, order)),
+            lambda text: read_grade(text, order),
+        )
     ]
-    if record["other"] is not None and record["other"].casefold() != label.casefold():
+    if record.other is not None and record.other.casefold() != label.casefold():
         swapped = bool(generator_of("prefer", *key).integers(2))
-        pair = (record["other"], label) if swapped else (label, record["other"])
-        turns = (_user(words, contexts, fill(load_rubric().prefer, one=quoted(pair[0]), two=quoted(pair[1]))),)
-        questions.append(_Question(row, "preference", _request(turns), lambda t: read_preference(t, swapped)))
-    tested = shown_for_belonging(record)
-    if record["role"] == "item" and tested is not None:
+        first, second = (record.other, label) if swapped else (label, record.other)
+        turns = (_user(words, contexts, fill(load_rubric().prefer, one=quoted(first), two=quoted(second))),)
+        questions.append(_Question(number, "preference", _request(turns), lambda text: read_preference(text, swapped)))
+    tested = words_for_belonging(record)
+    if record.role == ITEM and tested is not None:
         mixed = [tested[i] for i in generator_of("belongs", *key).permutation(len(tested))]
-        listed = "\n".join(f"{number}. {word[:LONGEST_WORD]}" for number, word in enumerate(mixed, 1))
+        listed = "\n".join(f"{place}. {word[:LONGEST_WORD]}" for place, word in enumerate(mixed, 1))
         turns = (Message("user", fill(load_rubric().belongs, label=quoted(label), words=listed)),)
-        questions.append(_Question(row, "chosen", _request(turns), lambda t: read_chosen(t, mixed)))
+        questions.append(_Question(number, "chosen", _request(turns), lambda text: read_chosen(text, mixed)))
     return questions
 
 
-def shown_for_belonging(record: Mapping[str, Any]) -> list[str] | None:
+def words_for_belonging(record: Record) -> list[str] | None:
     """Give the held-out words and as many strangers that a judge is shown; None where there are too few of either."""
-    count = min(TESTED_WORDS, len(record["held_out"]), len(record["strangers"]))
-    return None if count == 0 else [*record["held_out"][:count], *record["strangers"][:count]]
+    count = min(TESTED_WORDS, len(record.held_out), len(record.strangers))
+    return None if count == 0 else [*record.held_out[:count], *record.strangers[:count]]
 
 
 def read_grade(text: str, order: Sequence[str]) -> str | None:
@@ -147,13 +165,13 @@ def read_preference(text: str, swapped: bool) -> str | None:
     return {"1": first, "2": second}.get(match[1], match[1].lower())
 
 
-def read_chosen(text: str, listed: Sequence[str]) -> list[str] | None:
+def read_chosen(text: str, listed: Sequence[str]) -> tuple[str, ...] | None:
     """Read numbers of listed words; none of them is an answer too, but only where it says so."""
     line = next((line for line in text.splitlines() if line.strip()), "")
     if re.match(r"\W*none\b", line, re.IGNORECASE):
-        return []
+        return ()
     numbers = [int(number) for number in re.findall(r"\b\d{1,3}\b", line)]
-    return [listed[n - 1] for n in sorted(set(numbers)) if 1 <= n <= len(listed)] or None
+    return tuple(listed[number - 1] for number in sorted(set(numbers)) if 1 <= number <= len(listed)) or None
 
 
 def _grade_turns(
@@ -162,11 +180,11 @@ def _grade_turns(
     rubric = load_rubric()
     turns = []
     for number, example in enumerate(rubric.examples):
-        # Their answers go through the letters, so that none of them is favoured.
+        # The right answers of the examples go through the letters, so that no letter is favoured.
         first = SCALE.index(example["grade"]) - number
-        own = [SCALE[(first + i) % len(SCALE)] for i in range(len(SCALE))]
-        turns.append(_user(example["words"], (), _options(rubric, example["label"], own)))
-        turns.append(Message("assistant", LETTERS[own.index(example["grade"])]))
+        turned = [SCALE[(first + i) % len(SCALE)] for i in range(len(SCALE))]
+        turns.append(_user(example["words"], (), _options(rubric, example["label"], turned)))
+        turns.append(Message("assistant", LETTERS[turned.index(example["grade"])]))
     return (*turns, _user(words, contexts, _options(rubric, label, order)))
 
 
@@ -176,15 +194,11 @@ def _options(rubric: Rubric, label: str, order: Sequence[str]) -> str:
 
 
 def _user(words: Sequence[str], contexts: Sequence[str], question: str) -> Message:
-    shown = "Words: " + ", ".join(word[:LONGEST_WORD] for word in words) + "\n"
+    lines = "Words: " + ", ".join(word[:LONGEST_WORD] for word in words) + "\n"
     if contexts:
-        shown += "Some sentences with them:\n" + "".join(f"- {text[:LONGEST_CONTEXT]}\n" for text in contexts)
-    return Message("user", shown + question)
+        lines += "Some sentences with them:\n" + "".join(f"- {text[:LONGEST_CONTEXT]}\n" for text in contexts)
+    return Message("user", lines + question)
 
 
 def _request(turns: Sequence[Message]) -> Request:
     return Request((Message("system", load_rubric().system), *turns), max_tokens=ANSWER_TOKENS)
-
-
-def _rating(rater: str) -> dict[str, Any]:
-    return {"rater": rater, "panel": "judges", "grade": None, "preference": None, "chosen": None, "raw": None}

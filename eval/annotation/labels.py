@@ -1,4 +1,4 @@
-"""Scores of labels by themselves: against the gold name, and by telling words apart."""
+"""Scores of labels by themselves: why some are missing, and how well they tell words and concepts apart."""
 
 from __future__ import annotations
 
@@ -6,250 +6,236 @@ import re
 import string
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from conceptbench.benchmark.lexicon import (
-    LANGUAGE_PREFIX,
-    GoldConcept,
-    Language,
-    ancestors,
-    load_language,
-    load_lexicon,
-)
+from conceptbench.eval.annotation.gold import gold_of, scorer_of
+from conceptbench.eval.annotation.groups import Measured, Values, breakdowns, resampled_units
 from conceptbench.eval.annotation.records import Record
-from conceptbench.eval.annotation.scores import Scores, gold_of
+from conceptbench.eval.result import Metric, MetricKey
 from conceptbench.eval.stats.intervals import ratio_metric
 from conceptbench.runtime.draws import generator_of
-from conceptbench.runtime.similarity import Similarity, auroc, bertscore
-from conceptbench.runtime.text_encoder import TextEncoder
+from conceptbench.runtime.similarity import Similarity, auroc
 
-LONGEST_LABEL: Final = 80
-MOST_WORDS: Final = 10
+CHANCE: Final = 0.5
+"""The AUROC of a label that tells nothing, and what a missing label counts."""
 
 _SHUFFLES = 10
 _PUNCTUATION = string.punctuation + "“”‘’"
-_MISSING = ("refused", "filtered", "unparsable", "failed")
+_REFUSED = "refused"
+_MISSING = (_REFUSED, "filtered", "unparsable", "failed")
 
 
-class GoldScorer:
-    """Tells whether a label is right for a gold concept.
-
-    A label fails, whatever it holds, if it is longer than 80 characters or 10 words, or if the pattern of an
-    unrelated concept takes it too: one outside the concept's own line of ancestors and descendants and its siblings.
-    """
-
-    def __init__(self, lexicon: Mapping[str, GoldConcept]) -> None:
-        self._lexicon = lexicon
-        self._lines = {concept.id: {wide.id for wide in ancestors(concept, lexicon)} for concept in lexicon.values()}
-
-    def matches(self, label: str | None, concept: GoldConcept) -> bool:
-        """Tell whether the concept's pattern takes the label and the guard lets it pass."""
-        if label is None or len(label) > LONGEST_LABEL or len(label.split()) > MOST_WORDS:
-            return False
-        if not concept.accepts(label):
-            return False
-        return not any(self._unrelated(other, concept) and other.accepts(label) for other in self._lexicon.values())
-
-    def includes(self, label: str | None, concept: GoldConcept) -> bool:
-        """Tell whether the label holds the canonical name, case ignored: what a plain harness measures."""
-        return label is not None and concept.name.casefold() in label.casefold()
-
-    def in_line(self, one: str, other: str) -> bool:
-        """Tell whether one concept is the other, or wider or narrower."""
-        return one == other or other in self._lines[one] or one in self._lines[other]
-
-    def _unrelated(self, other: GoldConcept, concept: GoldConcept) -> bool:
-        return not self.in_line(other.id, concept.id) and (other.parent is None or other.parent != concept.parent)
-
-
-def count_reasons(scores: Scores) -> None:
+def reason_values(items: Sequence[Record]) -> dict[str, Values]:
     """Count why labels are missing, and what asking again in another way recovered of those refused at first."""
-    reasons = {record["reason"] for record in scores.items} | {None}
-    for reason in _MISSING:
-        if reason in reasons or reason == "refused":
-            scores.values[reason] = {row: float(r["reason"] == reason) for row, r in enumerate(scores.items)}
+    present = {item.reason for item in items} | {_REFUSED}
+    values: dict[str, Values] = {
+        reason: {number: float(item.reason == reason) for number, item in enumerate(items)}
+        for reason in _MISSING
+        if reason in present
+    }
     # Only where a model was asked more than once is there anything to recover.
     first = {
-        row: record["attempts"][0]["reason"] in {"refused", "filtered"}
-        for row, record in enumerate(scores.items)
-        if record["attempts"]
+        number: item.attempts[0].reason in {"refused", "filtered"} for number, item in enumerate(items) if item.attempts
     }
     if any(first.values()):
-        scores.values["refused_first"] = {row: float(value) for row, value in first.items()}
-        scores.values["recovered"] = {
-            row: float(scores.items[row]["label"] is not None) for row, refused in first.items() if refused
+        values["refused_first"] = {number: float(refused) for number, refused in first.items()}
+        values["recovered"] = {
+            number: float(items[number].label is not None) for number, refused in first.items() if refused
         }
+    return values
 
 
-def match_gold(scores: Scores, similarity: Similarity, encoder: TextEncoder | None) -> None:
-    """Score `gold_match`, `gold_includes`, `gold_similarity` and `bertscore`; a missing label counts 0."""
-    gold = {row: concept for row, record in enumerate(scores.items) if (concept := gold_of(record)) is not None}
-    if not gold:
-        return
-    labels = {row: scores.items[row]["label"] for row in gold}
-    scorer = {row: scorer_of(scores.items[row]) for row in gold}
-    scores.values["gold_match"] = {row: float(scorer[row].matches(labels[row], gold[row])) for row in gold}
-    scores.values["gold_includes"] = {row: float(scorer[row].includes(labels[row], gold[row])) for row in gold}
-    named = [row for row in gold if labels[row] is not None]
-    names = [gold[row].name for row in named]
-    given = [labels[row] for row in named]
-    similarity.learn([*names, *given])
-    closeness = (similarity.vectors(given) * similarity.vectors(names)).sum(axis=1) if named else np.zeros(0)
-    scores.values["gold_similarity"] = dict.fromkeys(gold, 0.0) | dict(zip(named, closeness.tolist(), strict=True))
-    if encoder is not None:
-        found = bertscore(encoder, given, names).tolist()
-        scores.values["bertscore"] = dict.fromkeys(gold, 0.0) | dict(zip(named, found, strict=True))
-
-
-def without_copies(label: str, shown: Sequence[str]) -> str | None:
+def without_copies(label: str, words: Sequence[str]) -> str | None:
     """Leave out of a label the words that it copies from the list, if two or more; None where nothing is left.
 
     A list of examples tells words apart well, but names nothing.
+
+    Examples
+    --------
+    >>> without_copies("animals: dog, cat", ["dog", "cat", "cow"])
+    'animals:'
+    >>> without_copies("dog food", ["dog", "cat", "cow"])
+    'dog food'
     """
-    listed = {word.casefold() for word in shown}
+    listed = {word.casefold() for word in words}
     pieces = label.split()
     copied = [piece.strip(_PUNCTUATION).casefold() in listed for piece in pieces]
     if len({piece.casefold() for piece, copy in zip(pieces, copied, strict=True) if copy}) < 2:
         return label
-    left = " ".join(piece for piece, copy in zip(pieces, copied, strict=True) if not copy)
-    return left if re.search(r"\w{3}", left) else None
+    rest = " ".join(piece for piece, copy in zip(pieces, copied, strict=True) if not copy)
+    return rest if re.search(r"\w{3}", rest) else None
 
 
-def tell_words_apart(scores: Scores, similarity: Similarity, seed: int) -> None:
-    """Score `discrimination` and `identification`, with their nulls from labels of other concepts.
+def telling_apart(items: Sequence[Record], similarity: Similarity, seed: int) -> Measured:
+    """Score `copied`, `discrimination` and `identification`, with their nulls from labels of other concepts.
 
-    Both use what a label says beyond words that it copies.
+    The last two use what a label says beyond words that it copies.
     """
-    items = scores.items
-    said = {
-        row: without_copies(record["label"], record["words"]) if record["label"] is not None else None
-        for row, record in enumerate(items)
-    }
-    scores.values["copied"] = {row: float(said[row] != record["label"]) for row, record in enumerate(items)}
-    tested = [row for row, record in enumerate(items) if record["held_out"] and record["strangers"]]
+    texts = [without_copies(item.label, item.words) if item.label is not None else None for item in items]
+    copied = {number: float(texts[number] != item.label) for number, item in enumerate(items)}
+    tested = [number for number, item in enumerate(items) if item.held_out and item.strangers]
     if not tested:
-        scores.undefined["discrimination"] = "No concept has words to hold out."
-        return
-    similarity.centre_on([w for row in tested for w in (*items[row]["held_out"], *items[row]["strangers"])])
-    named = {row: concept.name for row in tested if (concept := gold_of(items[row])) is not None}
-    texts = sorted({text for text in said.values() if text is not None} | set(named.values()))
-    similarity.learn(texts)
-    vector_of = dict(zip(texts, similarity.centred(texts), strict=True))
-    words = {
-        row: (similarity.centred(items[row]["held_out"]), similarity.centred(items[row]["strangers"])) for row in tested
-    }
-
-    def tells(text: str | None, row: int) -> float:
-        if text is None:
-            return 0.5
-        own, strange = words[row]
-        return auroc(own @ vector_of[text], strange @ vector_of[text])
-
-    others = {row: _texts_of_others(scores, said, row, seed) for row in tested}
-    scores.values["discrimination"] = {row: tells(said[row], row) for row in tested}
-    scores.values["discrimination_shuffled"] = {
-        row: float(np.mean([tells(text, row) for text in others[row]])) for row in tested if others[row]
-    }
-    if named:
-        scores.values["discrimination_gold"] = {row: tells(name, row) for row, name in named.items()}
-    _identify(scores, tested, similarity, said, vector_of, others)
+        return Measured({"copied": copied}, undefined={"discrimination": "No concept has words to hold out."})
+    sample = _encoded(items, texts, tested, similarity, seed)
+    discrimination = _discrimination(sample)
+    identification = _identification(sample, similarity)
+    undefined = (
+        {} if identification else {"identification": "There are no two concepts of one layer to choose between."}
+    )
+    return Measured({"copied": copied} | discrimination | identification, undefined=undefined)
 
 
-def normalise(scores: Scores, seed: int) -> None:
+def normalised(items: Sequence[Record], values: Mapping[str, Values], seed: int) -> Measured:
     """Put `discrimination` on a scale on which a shuffled label is 0 and the gold label is 1."""
-    gold, shuffled = (scores.values.get(f"discrimination_{name}") for name in ("gold", "shuffled"))
+    gold, shuffled = (values.get(f"discrimination_{name}") for name in ("gold", "shuffled"))
     if gold is None or shuffled is None:
-        return
-    found = scores.values["discrimination"]
-    name = "discrimination_normalised"
-    for group, rows in scores.groups([row for row in gold if row in shuffled]).items():
-        concepts = scores.concepts(rows)
+        return Measured()
+    discrimination = values["discrimination"]
+    metrics: dict[MetricKey, Metric] = {}
+    undefined = {}
+    for key, numbers in breakdowns(items, [number for number in gold if number in shuffled]).items():
         ratio = ratio_metric(
-            [found[row] - shuffled[row] for row in rows], [gold[row] - shuffled[row] for row in rows], concepts, seed
+            [discrimination[number] - shuffled[number] for number in numbers],
+            [gold[number] - shuffled[number] for number in numbers],
+            resampled_units(items, numbers),
+            seed,
         )
         if ratio is not None:
-            scores.metrics[name + group] = ratio
-        elif group == "":
-            scores.undefined[name] = "The gold labels do not clearly beat shuffled ones with this encoder."
+            metrics[key._replace(name="discrimination_normalised")] = ratio
+        elif key.headline:
+            undefined["discrimination_normalised"] = (
+                "The gold labels do not clearly beat shuffled ones with this encoder."
+            )
+    return Measured(metrics=metrics, undefined=undefined)
 
 
-def _identify(
-    scores: Scores,
-    rows: Sequence[int],
-    similarity: Similarity,
-    said: Mapping[int, str | None],
-    vector_of: Mapping[str, np.ndarray],
-    others: Mapping[int, Sequence[str]],
-) -> None:
-    """Rank every concept of the sample by each label; concepts of other layers, and wider or narrower ones, are out."""
-    samples: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
-    for row in rows:
-        record = scores.items[row]
-        samples[record["condition"], record["model"], record["layer"], record["language"]].append(row)
-    found: dict[int, float] = {}
-    null: dict[int, float] = {}
-    for (_, _, _, language), sample in samples.items():
+@dataclass(frozen=True)
+class _Encoded:
+    """Items that have words to test labels on, with what those words and the labels are to the encoder.
+
+    `texts` are what the labels say, by item; `others` are such texts of other concepts; `words` the centred vectors
+    of an item's held-out words and strangers; `vector_of` that of each text and gold name.
+    """
+
+    items: Sequence[Record]
+    tested: Sequence[int]
+    texts: Sequence[str | None]
+    others: Mapping[int, Sequence[str]]
+    gold_names: Mapping[int, str]
+    words: Mapping[int, tuple[np.ndarray, np.ndarray]]
+    vector_of: Mapping[str, np.ndarray]
+
+    def auroc(self, text: str | None, number: int) -> float:
+        """Tell how well a text tells the held-out words of an item from the strangers."""
+        if text is None:
+            return CHANCE
+        held_out, strangers = self.words[number]
+        return auroc(held_out @ self.vector_of[text], strangers @ self.vector_of[text])
+
+
+def _encoded(
+    items: Sequence[Record], texts: Sequence[str | None], tested: Sequence[int], similarity: Similarity, seed: int
+) -> _Encoded:
+    similarity.centre_on([word for number in tested for word in (*items[number].held_out, *items[number].strangers)])
+    gold_names = {number: concept.name for number in tested if (concept := gold_of(items[number])) is not None}
+    distinct = sorted({text for text in texts if text is not None} | set(gold_names.values()))
+    similarity.learn(distinct)
+    vector_of = dict(zip(distinct, similarity.centred(distinct), strict=True))
+    return _Encoded(
+        items=items,
+        tested=tested,
+        texts=texts,
+        others={number: _texts_of_others(items, texts, number, seed) for number in tested},
+        gold_names=gold_names,
+        words={
+            number: (similarity.centred(items[number].held_out), similarity.centred(items[number].strangers))
+            for number in tested
+        },
+        vector_of=vector_of,
+    )
+
+
+def _texts_of_others(items: Sequence[Record], texts: Sequence[str | None], number: int, seed: int) -> list[str]:
+    """Draw what labels of other concepts under the same condition say."""
+    item = items[number]
+    candidates = [
+        text
+        for text, rival in zip(texts, items, strict=True)
+        if text is not None and rival.concept != item.concept and rival.condition == item.condition
+    ]
+    generator = generator_of("shuffled", seed, item.condition, item.item)
+    return [candidates[i] for i in generator.integers(len(candidates), size=_SHUFFLES)] if candidates else []
+
+
+def _discrimination(sample: _Encoded) -> dict[str, Values]:
+    """Score how well labels, shuffled labels and gold names tell words of a concept from those of its neighbours."""
+    values: dict[str, Values] = {
+        "discrimination": {number: sample.auroc(sample.texts[number], number) for number in sample.tested},
+        "discrimination_shuffled": {
+            number: float(np.mean([sample.auroc(text, number) for text in sample.others[number]]))
+            for number in sample.tested
+            if sample.others[number]
+        },
+    }
+    if sample.gold_names:
+        values["discrimination_gold"] = {
+            number: sample.auroc(name, number) for number, name in sample.gold_names.items()
+        }
+    return values
+
+
+def _identification(sample: _Encoded, similarity: Similarity) -> dict[str, Values]:
+    """Rank every concept of the sample by each label; nothing where there are no two concepts of one layer."""
+    rooms: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number in sample.tested:
+        item = sample.items[number]
+        rooms[item.condition, item.model, item.layer, item.language].append(number)
+    identified: dict[int, float] = {}
+    shuffled: dict[int, float] = {}
+    for numbers in rooms.values():
         words: dict[str, list[str]] = {}
-        for row in sample:
-            record = scores.items[row]
-            words.setdefault(record["concept"], []).extend(record["held_out"])
+        for number in numbers:
+            words.setdefault(sample.items[number].concept, []).extend(sample.items[number].held_out)
         concepts = list(words)
         if len(concepts) < 2:
             continue
-        prototypes = similarity.prototypes([sorted(set(own)) for own in words.values()])
-        rivals = np.ones((len(concepts), len(concepts)), dtype=bool)
-        if language is not None:
-            scorer = scorer_of(scores.items[sample[0]])
-            rivals = np.array([[not scorer.in_line(one, other) for other in concepts] for one in concepts])
-        np.fill_diagonal(rivals, val=False)
-        for row in sample:
-            own = concepts.index(scores.items[row]["concept"])
-            label = said[row]
-            given = [] if label is None else [label]
-            firsts = _ranks_first(prototypes, vector_of, [*given, *others[row]], own, rivals[own])
-            found[row] = firsts[0] if given else 0.0
-            if others[row]:
-                null[row] = float(np.mean(firsts[len(given) :]))
-    if found:
-        scores.values["identification"] = found
-        scores.values["identification_shuffled"] = null
-    else:
-        scores.undefined["identification"] = "There are no two concepts of one layer to choose between."
+        prototypes = similarity.prototypes([sorted(set(members)) for members in words.values()])
+        rivals = _rivals(concepts, sample.items[numbers[0]])
+        for number in numbers:
+            row = concepts.index(sample.items[number].concept)
+            text, others = sample.texts[number], sample.others[number]
+            labels = others if text is None else [text, *others]
+            firsts = _ranks_first(prototypes, sample.vector_of, labels, row, rivals[row])
+            identified[number] = 0.0 if text is None else firsts[0]
+            if others:
+                shuffled[number] = float(np.mean(firsts[-len(others) :]))
+    return {"identification": identified, "identification_shuffled": shuffled} if identified else {}
+
+
+def _rivals(concepts: Sequence[str], item: Record) -> np.ndarray:
+    """Tell which concepts a label chooses between: wider and narrower ones are out. Bool of shape (concepts, concepts).
+
+    Parameters
+    ----------
+    item : any of the items that the concepts are of; it says which lexicon they are from.
+    """
+    rivals = np.ones((len(concepts), len(concepts)), dtype=bool)
+    if item.language is not None:
+        scorer = scorer_of(item)
+        rivals = np.array([[not scorer.in_line(first, second) for second in concepts] for first in concepts])
+    np.fill_diagonal(rivals, val=False)
+    return rivals
 
 
 def _ranks_first(
-    prototypes: np.ndarray, vector_of: Mapping[str, np.ndarray], labels: Sequence[str], own: int, rivals: np.ndarray
+    prototypes: np.ndarray, vector_of: Mapping[str, np.ndarray], labels: Sequence[str], row: int, rivals: np.ndarray
 ) -> list[float]:
-    """Tell for each label whether it is closer to its own concept than to every rival."""
+    """Tell for each label whether it is closer to the concept of a row than to every rival."""
     if not labels or not rivals.any():
         return [0.0] * len(labels)
     closeness = prototypes @ np.stack([vector_of[label] for label in labels]).T
-    first: list[float] = (closeness[own] > closeness[rivals].max(axis=0)).astype(float).tolist()
+    first: list[float] = (closeness[row] > closeness[rivals].max(axis=0)).astype(float).tolist()
     return first
-
-
-def _texts_of_others(scores: Scores, said: Mapping[int, str | None], row: int, seed: int) -> list[str]:
-    """Draw what was said of other concepts under the same condition."""
-    record = scores.items[row]
-    texts = [
-        text
-        for other, text in said.items()
-        if text is not None
-        and scores.items[other]["concept"] != record["concept"]
-        and scores.items[other]["condition"] == record["condition"]
-    ]
-    generator = generator_of("shuffled", seed, record["condition"], record["item"])
-    return [texts[i] for i in generator.integers(len(texts), size=_SHUFFLES)] if texts else []
-
-
-def scorer_of(record: Record) -> GoldScorer:
-    """Give the scorer over the lexicon that a gold item is from."""
-    return _scorer(record["language"], record["concept"].startswith(LANGUAGE_PREFIX))
-
-
-@cache
-def _scorer(language: Language, small: bool) -> GoldScorer:
-    return GoldScorer(load_language(language) if small else load_lexicon())

@@ -1,115 +1,109 @@
-"""Scores from ratings: what people and judges say of the labels, and what the judges are worth."""
+"""Scores from ratings: what people and judges say of the labels, and what controls show of the judges."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from conceptbench.eval.annotation.controls import ERRORS, RIGHT
-from conceptbench.eval.annotation.judges import shown_for_belonging
-from conceptbench.eval.annotation.records import Record
-from conceptbench.eval.annotation.scores import Scores
+from conceptbench.eval.annotation.controls import ERRORS, MEASURE, RIGHT, SELECT
+from conceptbench.eval.annotation.groups import Measured, Values, resampled_units
+from conceptbench.eval.annotation.judges import words_for_belonging
+from conceptbench.eval.annotation.labels import CHANCE
+from conceptbench.eval.annotation.records import JUDGES, PEOPLE, Rating, Record
 from conceptbench.eval.judges.calibration import Share, corrected, prediction_powered, worth, youden
+from conceptbench.eval.result import Metric, MetricKey
 from conceptbench.eval.stats.agreement import SCALE, agreement
 
-JUDGES: Final = "judges"
-PEOPLE: Final = "people"
+Votes = Sequence[Mapping[str, Rating]]
+"""The ratings of each item by those of a panel who decide, by rater."""
 
-_TIES = ("both", "neither")
+_TIES: Final = ("both", "neither")
 
 
-def score_panel(scores: Scores, panel: str, kept: Sequence[str] | None, seed: int) -> None:
-    """Score what a panel says: people and judges apart; of judges, only those that were selected decide."""
-    end = "" if panel == "judges" else f"_{panel}"
-    ratings = [
-        {r["rater"]: r for r in record["ratings"] if r["panel"] == panel and (kept is None or r["rater"] in kept)}
-        for record in scores.items
+def panel_scores(items: Sequence[Record], panel: str, deciding: Sequence[str] | None, seed: int) -> Measured:
+    """Score what a panel says of the labels.
+
+    Parameters
+    ----------
+    panel : `judges` or `people`.
+    deciding : the raters of the panel that count; all of them where it is None.
+    seed : of the intervals.
+    """
+    end = "" if panel == JUDGES else f"_{panel}"
+    votes = [
+        {
+            rating.rater: rating
+            for rating in item.ratings
+            if rating.panel == panel and (deciding is None or rating.rater in deciding)
+        }
+        for item in items
     ]
-    accepted: dict[int, float] = {}
-    for row, record in enumerate(scores.items):
-        if record["label"] is None:
-            accepted[row] = 0.0
-        elif (decision := _decision(ratings[row].values())) is not None:
-            accepted[row] = float(decision)
-    if panel == "people":
-        # Labels that people did not see say nothing of theirs; that none was given is the same for all.
-        accepted = {row: value for row, value in accepted.items() if ratings[row]}
-    scores.values[f"acceptance{end}"] = accepted
-    if not accepted:
-        scores.undefined[f"acceptance{end}"] = "No answer of this panel could be read."
-    raters = sorted({rater for own in ratings for rater in own})
-    rows = [row for row, own in enumerate(ratings) if any(rating["grade"] for rating in own.values())]
-    if rows:
-        grades = [[ratings[row].get(rater, {}).get("grade") for rater in raters] for row in rows]
-        agreed = agreement(grades, scores.concepts(rows), seed)
-        for name, metric in agreed.metrics.items():
-            if name != "acceptance":
-                scores.metrics[name + end] = metric
-        scores.undefined |= {name + end: why for name, why in agreed.undefined.items()}
-    preferred = {row: verdict for row, own in enumerate(ratings) if (verdict := _preference(own.values())) is not None}
-    if preferred:
-        scores.values[f"preference{end}"] = {row: float(verdict == "label") for row, verdict in preferred.items()}
-        scores.values[f"preference_tie{end}"] = {row: float(verdict in _TIES) for row, verdict in preferred.items()}
-    chosen = {
-        row: float(np.mean(values))
-        for row, own in enumerate(ratings)
-        if (values := [_belongs(scores.items[row], rating["chosen"]) for rating in own.values()])
-        and scores.items[row]["held_out"]
-        and scores.items[row]["strangers"]
-    }
-    if panel == "judges" and chosen:
-        missing = {row: 0.5 for row, r in enumerate(scores.items) if r["label"] is None and r["held_out"]}
-        scores.values["discrimination_llm"] = missing | chosen
+    accepted = _accepted(items, votes, missing_counts=panel != PEOPLE)
+    values: dict[str, Values] = {f"acceptance{end}": accepted}
+    undefined = {} if accepted else {f"acceptance{end}": "No answer of this panel could be read."}
+    agreed = _agreement(items, votes, end, seed)
+    values |= _preferences(votes, end)
+    if panel == JUDGES:
+        values |= _belonging(items, votes)
+    return Measured(values, agreed.metrics, undefined | dict(agreed.undefined))
 
 
-def calibrate(scores: Scores, controls: Sequence[Record], kept: Sequence[str] | None, seed: int) -> None:
-    """Measure the panel on the other half of the controls, and correct acceptance by what that shows."""
-    half = [record for record in controls if record["half"] == "measure"]
-    sensitivity, specificities = _hits(half, kept or [])
-    if not sensitivity.n or not specificities or kept is None:
-        scores.undefined["acceptance_corrected"] = "The judges were not calibrated: there are no controls."
-        return
-    scores.metrics |= worth(sensitivity, sum(specificities.values(), Share(0, 0)))
-    scores.metrics |= {f"judge_specificity/{control}": share.metric for control, share in specificities.items()}
-    panel = scores.metrics["judge_youden"]
-    for judge in sorted({rating["rater"] for record in half for rating in record["ratings"]}):
-        own_sensitivity, own_specificities = _hits(half, [judge])
-        scores.metrics[f"judge_youden/{judge}"] = youden(own_sensitivity, sum(own_specificities.values(), Share(0, 0)))
+def calibration(
+    items: Sequence[Record], controls: Sequence[Record], accepted: Values, deciding: Sequence[str] | None, seed: int
+) -> Measured:
+    """Measure the judges on one half of the controls, and correct acceptance by what that shows.
+
+    Parameters
+    ----------
+    accepted : 1.0 for each item that the judges accept, else 0.0.
+    deciding : the judges that were selected on the other half; None where there are no controls.
+    seed : of the intervals.
+    """
+    half = [control for control in controls if control.half == MEASURE]
+    sensitivity, specificities = _hits(half, deciding or [])
+    if not sensitivity.n or not specificities or deciding is None:
+        return Measured(undefined={"acceptance_corrected": "The judges were not calibrated: there are no controls."})
+    metrics = {MetricKey(name): metric for name, metric in worth(sensitivity, _sum(specificities)).items()}
+    metrics |= {MetricKey("judge_specificity", group=control): share.metric for control, share in specificities.items()}
+    for judge in _raters(half):
+        right, wrong = _hits(half, [judge])
+        metrics[MetricKey("judge_youden", group=judge)] = youden(right, _sum(wrong))
+    panel = metrics[MetricKey("judge_youden")]
     if panel.low <= 0.0:
-        scores.undefined["acceptance_corrected"] = (
+        why = (
             f"The panel does not tell right labels from planted wrong ones better than chance: Youden's J is "
             f"{panel.value:.2f} ({panel.low:.2f} to {panel.high:.2f}). Its acceptance means nothing; take other judges."
         )
-        return
-    rows, decisions, asked = _decided(scores)
-    if not rows:
-        return
-    # Labels that no judge answered for are not among the decisions; neither may such controls be here.
-    answered, answered_by_type = _hits([record for record in half if _votes(record, kept)], kept)
-    scores.metrics["acceptance_corrected"] = corrected(
-        decisions, scores.concepts(rows), answered, specificities | answered_by_type, asked=asked, seed=seed
-    )
-
-
-def power_by_people(scores: Scores, seed: int) -> None:
-    """Estimate people's acceptance of all labels from the judges', where people rated a part of them."""
-    rows, decisions, asked = _decided(scores)
-    people = scores.values.get("acceptance_people", {})
-    both = {place: people[row] for place, row in enumerate(rows) if row in people}
-    if both:
-        scores.metrics["acceptance_ppi"] = prediction_powered(
-            decisions, both, scores.concepts(rows), asked=asked, seed=seed
+        return Measured(metrics=metrics, undefined={"acceptance_corrected": why})
+    numbers, decisions = _decided(items, accepted)
+    if numbers:
+        # Labels that no judge answered for are not among the decisions; neither may such controls be here.
+        answered, answered_by_type = _hits([control for control in half if _votes(control, deciding)], deciding)
+        metrics[MetricKey("acceptance_corrected")] = corrected(
+            decisions,
+            resampled_units(items, numbers),
+            answered,
+            specificities | answered_by_type,
+            asked=len(accepted),
+            seed=seed,
         )
+    return Measured(metrics=metrics)
 
 
-def _decided(scores: Scores) -> tuple[list[int], list[float], int]:
-    """Give the labels that the judges decided on, their decisions, and how many items were asked."""
-    accepted = scores.values["acceptance"]
-    rows = sorted(row for row in accepted if scores.items[row]["label"] is not None)
-    return rows, [accepted[row] for row in rows], len(accepted)
+def acceptance_by_people(
+    items: Sequence[Record], accepted: Values, accepted_by_people: Values, seed: int
+) -> dict[MetricKey, Metric]:
+    """Estimate people's acceptance of all labels from the judges', where people rated a part of them."""
+    numbers, decisions = _decided(items, accepted)
+    people = {place: accepted_by_people[number] for place, number in enumerate(numbers) if number in accepted_by_people}
+    if not people:
+        return {}
+    units = resampled_units(items, numbers)
+    metric = prediction_powered(decisions, people, units, asked=len(accepted), seed=seed)
+    return {MetricKey("acceptance_ppi"): metric}
 
 
 def selected_judges(controls: Sequence[Record]) -> list[str] | None:
@@ -117,17 +111,85 @@ def selected_judges(controls: Sequence[Record]) -> list[str] | None:
 
     Half of all judges that throw coins do better by chance, so what counts is the lower end of their J.
     """
-    judges = sorted({rating["rater"] for record in controls for rating in record["ratings"]})
+    judges = _raters(controls)
     if not judges:
         return None
-    half = [record for record in controls if record["half"] == "select"]
+    half = [control for control in controls if control.half == SELECT]
     good = []
     for judge in judges:
         sensitivity, specificities = _hits(half, [judge])
-        wrong = sum(specificities.values(), Share(0, 0))
+        wrong = _sum(specificities)
         if sensitivity.n and wrong.n and youden(sensitivity, wrong).low > 0.0:
             good.append(judge)
     return good or judges
+
+
+def _accepted(items: Sequence[Record], votes: Votes, *, missing_counts: bool) -> dict[int, float]:
+    """Decide which labels a panel accepts; an item that nobody answered for has no value.
+
+    Parameters
+    ----------
+    missing_counts : whether a missing label counts as not accepted. People did not see all labels, so those that are
+        missing say nothing of the ones that they saw.
+    """
+    accepted: dict[int, float] = {}
+    for number, item in enumerate(items):
+        if item.label is None:
+            if missing_counts:
+                accepted[number] = 0.0
+        elif (decision := _decision(votes[number].values())) is not None:
+            accepted[number] = float(decision)
+    return accepted
+
+
+def _agreement(items: Sequence[Record], votes: Votes, end: str, seed: int) -> Measured:
+    """Measure how far the raters agree, and how precise they find what they accept."""
+    numbers = [number for number, by_rater in enumerate(votes) if any(rating.grade for rating in by_rater.values())]
+    if not numbers:
+        return Measured()
+    raters = sorted({rater for by_rater in votes for rater in by_rater})
+    grades = [
+        [rating.grade if (rating := votes[number].get(rater)) is not None else None for rater in raters]
+        for number in numbers
+    ]
+    agreed = agreement(grades, resampled_units(items, numbers), seed)
+    return Measured(
+        metrics={MetricKey(name + end): metric for name, metric in agreed.metrics.items() if name != "acceptance"},
+        undefined={name + end: why for name, why in agreed.undefined.items()},
+    )
+
+
+def _preferences(votes: Votes, end: str) -> dict[str, Values]:
+    preferred = {
+        number: verdict
+        for number, by_rater in enumerate(votes)
+        if (verdict := _preference(by_rater.values())) is not None
+    }
+    if not preferred:
+        return {}
+    return {
+        f"preference{end}": {number: float(verdict == "label") for number, verdict in preferred.items()},
+        f"preference_tie{end}": {number: float(verdict in _TIES) for number, verdict in preferred.items()},
+    }
+
+
+def _belonging(items: Sequence[Record], votes: Votes) -> dict[str, Values]:
+    """Score how well the judges' choice of words is the concept's; a missing label counts as chance."""
+    chosen = {
+        number: float(np.mean([_balanced_accuracy(item, rating.chosen) for rating in votes[number].values()]))
+        for number, item in enumerate(items)
+        if votes[number] and item.held_out and item.strangers
+    }
+    if not chosen:
+        return {}
+    missing = {number: CHANCE for number, item in enumerate(items) if item.label is None and item.held_out}
+    return {"discrimination_llm": missing | chosen}
+
+
+def _decided(items: Sequence[Record], accepted: Values) -> tuple[list[int], list[float]]:
+    """Give the labels that the judges decided on, and their decisions."""
+    numbers = sorted(number for number in accepted if items[number].label is not None)
+    return numbers, [accepted[number] for number in numbers]
 
 
 def _hits(controls: Sequence[Record], judges: Sequence[str]) -> tuple[Share, dict[str, Share]]:
@@ -135,38 +197,46 @@ def _hits(controls: Sequence[Record], judges: Sequence[str]) -> tuple[Share, dic
 
     A control that no judge answered counts as a wrong decision.
     """
-    counts: defaultdict[str, list[bool]] = defaultdict(list)
-    for record in controls:
-        decision = _decision(_votes(record, judges))
-        counts[record["control"]].append(decision is (record["control"] == RIGHT))
+    counts: defaultdict[str | None, list[bool]] = defaultdict(list)
+    for control in controls:
+        decision = _decision(_votes(control, judges))
+        counts[control.control].append(decision is (control.control == RIGHT))
     shares = {control: Share(sum(hits), len(hits)) for control, hits in counts.items()}
-    return shares.pop(RIGHT, Share(0, 0)), {control: shares[control] for control in ERRORS if control in shares}
+    return shares.get(RIGHT, Share(0, 0)), {control: shares[control] for control in ERRORS if control in shares}
 
 
-def _votes(record: Record, judges: Sequence[str]) -> list[Mapping[str, Any]]:
-    return [r for r in record["ratings"] if r["rater"] in judges and r["grade"] is not None]
+def _sum(shares: Mapping[str, Share]) -> Share:
+    return sum(shares.values(), Share(0, 0))
 
 
-def _decision(ratings: Iterable[Mapping[str, Any]]) -> bool | None:
+def _raters(controls: Sequence[Record]) -> list[str]:
+    return sorted({rating.rater for control in controls for rating in control.ratings})
+
+
+def _votes(control: Record, judges: Sequence[str]) -> list[Rating]:
+    return [rating for rating in control.ratings if rating.rater in judges and rating.grade is not None]
+
+
+def _decision(ratings: Iterable[Rating]) -> bool | None:
     """Decide by strict majority of those who answered; None where nobody did."""
-    grades = [rating["grade"] for rating in ratings if rating["grade"] is not None]
+    grades = [rating.grade for rating in ratings if rating.grade is not None]
     return None if not grades else 2 * sum(grade != SCALE[0] for grade in grades) > len(grades)
 
 
-def _preference(ratings: Iterable[Mapping[str, Any]]) -> str | None:
-    """Decide for the label or the other one where more raters prefer it than the reverse; else it is a tie."""
-    verdicts = [r["preference"] for r in ratings if r["preference"] is not None]
+def _preference(ratings: Iterable[Rating]) -> str | None:
+    """Decide for the label or the one compared with where more raters prefer it than the reverse; else it is a tie."""
+    verdicts = [rating.preference for rating in ratings if rating.preference is not None]
     if not verdicts:
         return None
     lead = verdicts.count("label") - verdicts.count("other")
     return "both" if lead == 0 else "label" if lead > 0 else "other"
 
 
-def _belongs(record: Record, chosen: Sequence[str] | None) -> float:
+def _balanced_accuracy(item: Record, chosen: Sequence[str] | None) -> float:
     """Give the balanced accuracy of a judge's choice of words; no answer is chance."""
-    shown = shown_for_belonging(record)
-    if chosen is None or shown is None:
-        return 0.5
-    own, strange = shown[: len(shown) // 2], shown[len(shown) // 2 :]
-    hits = sum(word in chosen for word in own) / len(own)
-    return float(hits + 1.0 - sum(word in chosen for word in strange) / len(strange)) / 2.0
+    words = words_for_belonging(item)
+    if chosen is None or words is None:
+        return CHANCE
+    members, strangers = words[: len(words) // 2], words[len(words) // 2 :]
+    hits = sum(word in chosen for word in members) / len(members)
+    return float(hits + 1.0 - sum(word in chosen for word in strangers) / len(strangers)) / 2.0

@@ -1,4 +1,4 @@
-"""Studies: the same annotator under several conditions, so that their effect can be seen."""
+"""The conditions of studies: the same annotator is asked under each, so that their effect can be seen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from conceptbench.builders.annotate import ConceptView
 from conceptbench.builders.clustering import MergeTree
 from conceptbench.builders.concepts import concept_views, sizes_and_words
 from conceptbench.eval.annotation.items import SHOWN_CONTEXTS, Item, Layer
+from conceptbench.eval.annotation.options import check_stores
 from conceptbench.runtime.errors import InputError
 
 PROMPTS: Final = ("zero-shot", "lexical", "part-of-speech", "semantic", "few-shot")
@@ -33,18 +34,12 @@ class Condition:
 Draw = Callable[[Any], list[Item]]
 """Gives the items of a lexicon, or of layers of a store."""
 
-
-@dataclass(frozen=True)
-class Study:
-    """A study: what it compares, the number of stores it takes, and its conditions."""
-
-    what: str
-    stores: int
-    conditions: Callable[[Prompt, Sequence[ConceptStore], Draw], Iterator[Condition]]
+Conditions = Callable[[Prompt, Sequence[ConceptStore], Draw], Iterator[Condition]]
+"""Gives the conditions of a study, from the run's prompt and stores."""
 
 
 def conditions(study: str | None, prompt: Prompt, stores: Sequence[ConceptStore], draw: Draw) -> Iterator[Condition]:
-    """Give the conditions of a study, one after the other; of a plain run there is one.
+    """Give the conditions of a study, one after the other; a run without a study has one.
 
     Parameters
     ----------
@@ -56,25 +51,12 @@ def conditions(study: str | None, prompt: Prompt, stores: Sequence[ConceptStore]
     Raises
     ------
     InputError
-        if there is no such study, or it needs another number of stores.
+        if there is no such study, or it takes another number of stores.
     """
-    if study is None:
-        if len(stores) > 1:
-            raise InputError("--store: give one, or two with --study corpus")
-        return _plain(prompt, stores, draw)
-    if study not in STUDIES:
+    if study is not None and study not in STUDIES:
         raise InputError(f"--study {study}: there is no such study; there are {', '.join(STUDIES)}")
-    wanted = STUDIES[study]
-    if len(stores) != wanted.stores:
-        raise InputError(f"--study {study} takes {wanted.stores or 'no'} --store: {wanted.what}")
-    return wanted.conditions(prompt, stores, draw)
-
-
-def condition_names(metrics: Mapping[str, Any]) -> list[str]:
-    """Give the conditions that a result's metrics are broken down by, in their order."""
-    names = [name.split("/")[1] for name in metrics if "/" in name]
-    own = tuple(f"{study}=" for study in STUDIES)
-    return list(dict.fromkeys(name for name in names if name.startswith(own)))
+    check_stores(study, len(stores))
+    return (_plain if study is None else STUDIES[study])(prompt, stores, draw)
 
 
 def _plain(prompt: Prompt, stores: Sequence[ConceptStore], draw: Draw) -> Iterator[Condition]:
@@ -115,33 +97,34 @@ def _of_language(prompt: Prompt, _stores: Sequence[ConceptStore], draw: Draw) ->
         yield Condition(f"language={language}", draw(load_language(language)), prompt, language)
 
 
-STUDIES: Final = {
-    "prompt": Study("each packaged prompt, on gold items", 0, _of_prompt),
-    "contexts": Study("0, 5, 10 and 20 sentences shown with the words, on a store", 1, _of_contexts),
-    "unit": Study("word types or tokens, on a store", 1, _of_unit),
-    "k": Study("half, as many and twice as many concepts a layer, on a store with merge trees", 1, _of_k),
-    "corpus": Study("one store against another of other text: give --store twice", 2, _of_corpus),
-    "refusals": Study("who refuses which kind, and what asking in another way recovers, on gold items", 0, _plain),
-    "language": Study("the same concepts in English, German, Spanish and Swahili", 0, _of_language),
+STUDIES: Final[Mapping[str, Conditions]] = {
+    "prompt": _of_prompt,
+    "contexts": _of_contexts,
+    "unit": _of_unit,
+    "k": _of_k,
+    "corpus": _of_corpus,
+    "refusals": _plain,
+    "language": _of_language,
 }
-"""The studies, by name."""
+"""What gives the conditions of each study; the task's description says what it compares."""
 
 
 def _layers(store: ConceptStore, contexts: int) -> list[Layer]:
     """Take the layers of a store, with sentences enough that some are left when words are held out."""
-    found = []
+    kept_contexts = max(contexts, SHOWN_CONTEXTS)
+    layers = []
     for model in store.models:
         for layer in store.layers(model):
             concepts = store.concepts(model, layer)
             sizes = dict(zip(concepts["concept"].to_pylist(), concepts["size"].to_pylist(), strict=True))
-            shown = max(contexts, SHOWN_CONTEXTS)
-            found.append(Layer(model, layer, concept_views(store, model, layer, 3 * shown), sizes, shown))
-    return found
+            views = concept_views(store, model, layer, 3 * kept_contexts)
+            layers.append(Layer(model, layer, views, sizes, kept_contexts))
+    return layers
 
 
 def _recut(store: ConceptStore, factor: float) -> list[Layer]:
     """Cut each layer's merge tree into `factor` times as many concepts as the store has."""
-    found = []
+    layers = []
     for model in store.models:
         for layer in store.layers(model):
             k = max(2, round(factor * store.concepts(model, layer).num_rows))
@@ -152,5 +135,5 @@ def _recut(store: ConceptStore, factor: float) -> list[Layer]:
                 ConceptView(concept, tuple((word["word"], word["count"]) for word in words))
                 for concept, words in zip(ids, columns["words"], strict=True)
             ]
-            found.append(Layer(model, layer, views, dict(zip(ids, columns["size"], strict=True)), 0))
-    return found
+            layers.append(Layer(model, layer, views, dict(zip(ids, columns["size"], strict=True)), 0))
+    return layers
