@@ -1,20 +1,18 @@
-"""Building a board: rankings of all that was verified, beside what was rejected and what papers report."""
+"""Building a board: rankings of the accepted submissions, with the rejected ones and the figures that papers report."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from conceptbench.eval.annotation.judges import load_rubric
-from conceptbench.eval.explanation.records import NOT_RUN
-from conceptbench.eval.result import Metric, package_version
-from conceptbench.eval.run import TASKS
-from conceptbench.leaderboard.items import RANKED
+from conceptbench.eval.result import Metric, Result, package_version
+from conceptbench.eval.task import PanelRanking, Task
+from conceptbench.eval.tasks import task_names, task_of
 from conceptbench.leaderboard.names import folder_of
 from conceptbench.leaderboard.page import write_page
 from conceptbench.leaderboard.ranking import Ranking, Scored, rank_systems
@@ -29,10 +27,9 @@ from conceptbench.runtime.files import whole, write_text
 from conceptbench.runtime.progress import Progress, Silent
 
 BOARD_SCHEMA: Final = "conceptbench.board/1"
-ACCEPTANCE: Final = "acceptance"
 
-_SHOWN_RECORDS = 200
-_SHOWN_PARTS = 12
+_MOST_RECORDS_SHOWN = 200
+_MOST_PARTS_SHOWN = 12
 _LONGEST_CELL = 300
 _NOT_STATED = 0
 
@@ -47,9 +44,16 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Table:
-    """The entries that were asked the same by one version of a task, the metric they are ranked by, and why not."""
+    """The entries of the same items and one version of a task.
 
-    task: str
+    Attributes
+    ----------
+    main : the metric that they are ranked by; None where they have none in common.
+    why_not : why they are not ranked; empty where they are.
+    suffix : what tells a second table of the same entries from the first.
+    """
+
+    task: Task
     version: str
     items: str
     entries: Sequence[_Entry]
@@ -60,10 +64,10 @@ class _Table:
 
     @property
     def name(self) -> str:
-        return f"{self.task}-{self.version}-{self.items[:8]}{self.suffix}"
+        return f"{self.task.name}-{self.version}-{self.items[:8]}{self.suffix}"
 
     def id_of(self, submission: Submission) -> str:
-        """Name a row; one that stands in two tables has two names."""
+        """Name a row; a submission that is in two tables has two names."""
         return submission.name + self.suffix.replace("-", "/", 1)
 
 
@@ -73,12 +77,12 @@ def build_board(path: str | Path, out: str | Path, *, again: bool = False, progr
     Parameters
     ----------
     path : the board's folder, with `submissions/` in it.
-    out : gets `board.json`, `leaderboard.csv`, `leaderboard.md`, `records/`, and the page.
-    again : verify everything again, even what has a verdict.
+    out : the folder that gets `board.json`, `leaderboard.csv`, `leaderboard.md`, `records/`, and the page.
+    again : whether to verify every submission, even one that has a verdict.
 
     Returns
     -------
-    the folder written.
+    the folder that was written.
 
     Raises
     ------
@@ -102,13 +106,13 @@ def build_board(path: str | Path, out: str | Path, *, again: bool = False, progr
 
 
 def board_content(path: str | Path, *, again: bool = False, progress: Progress | None = None) -> dict[str, Any]:
-    """Give what `board.json` holds, without writing anything but verdicts; see `build_board`."""
+    """Give the contents of `board.json`; only verdicts are written. See `build_board`."""
     return _built(path, open_board(path), again, progress or Silent())[1]
 
 
 def _built(path: str | Path, board: Board, again: bool, progress: Progress) -> tuple[list[_Table], dict[str, Any]]:
     checked = verify(path, again=again, progress=progress)
-    absent = board.rerun - {own.verdict.submission for own in checked}
+    absent = board.rerun - {each.verdict.submission for each in checked}
     if absent:
         raise InputError(f"{board.root / SETTINGS_FILE}, rerun: there is no submission {min(absent)}")
     tables = _ranked(_tables(checked, board), board, progress)
@@ -117,96 +121,102 @@ def _built(path: str | Path, board: Board, again: bool, progress: Progress) -> t
 
 def _tables(checked: Sequence[Checked], board: Board) -> list[_Table]:
     groups: dict[tuple[str, str, str], list[_Entry]] = {}
-    for own in checked:
-        if own.submission is not None:
-            result = own.submission.result
-            key = (result.task, result.task_version, own.verdict.items)
-            groups.setdefault(key, []).append(_Entry(own.submission, own.verdict.items))
-    tables = []
-    order = list(TASKS)
-    for task, version, items in sorted(groups, key=lambda key: (order.index(key[0]), key[1:])):
-        entries = groups[task, version, items]
-        main = next(
-            (name for name in TASKS[task].main if all(name in e.submission.result.metrics for e in entries)), None
-        )
-        why_not = RANKED[task] if version == TASKS[task].version else "Of an earlier version of the task."
-        if main is None and not why_not:
-            why_not = "The results have no metric in common that systems are ranked by."
-        tables.append(_Table(task, version, items, entries, main, why_not))
-        judged = [entry for entry in entries if _by_panel(entry.submission, board)]
-        if judged and not why_not:
-            tables.append(_Table(task, version, items, judged, ACCEPTANCE, suffix="-acceptance"))
-    return tables
+    for each in checked:
+        if each.submission is not None:
+            result = each.submission.result
+            key = (result.task, result.task_version, each.verdict.items)
+            groups.setdefault(key, []).append(_Entry(each.submission, each.verdict.items))
+    order = task_names()
+    keys = sorted(groups, key=lambda key: (order.index(key[0]), key[1:]))
+    return [table for key in keys for table in _tables_of(groups[key], *key, board)]
 
 
-def _by_panel(submission: Submission, board: Board) -> bool:
-    """Tell whether just the board's frozen panel judged the labels, by the rubric of this version."""
-    given = submission.result.provenance
-    judges = {str(own.get("system")) for own in given.get("judges") or [] if isinstance(own, dict)}
-    rubric = (given.get("prompts") or {}).get("rubric")
-    return (
-        bool(board.panel)
-        and judges == board.panel
-        and rubric == load_rubric().sha256
-        and ACCEPTANCE in submission.result.metrics
-    )
+def _tables_of(entries: Sequence[_Entry], name: str, version: str, items: str, board: Board) -> Iterator[_Table]:
+    """Make the table of the same items of one version of a task, and that of what the board's panel judged."""
+    task = task_of(name)
+    results = [entry.submission.result for entry in entries]
+    main = next((metric for metric in task.ranked_by if all(metric in result.metrics for result in results)), None)
+    why_not = task.unranked if version == task.version else "Of an earlier version of the task."
+    if main is None and not why_not:
+        why_not = "The results have no metric in common that systems are ranked by."
+    yield _Table(task, version, items, entries, main, why_not)
+    panel = task.board.panel
+    if panel is None or why_not:
+        return
+    judged = [entry for entry in entries if _by_panel(entry.submission.result, panel, board)]
+    if judged:
+        yield _Table(task, version, items, judged, panel.metric, suffix=f"-{panel.metric}")
+
+
+def _by_panel(result: Result, panel: PanelRanking, board: Board) -> bool:
+    """Tell whether the board's own judges, and no others, rated the answers with the prompt of this version."""
+    provenance = result.provenance
+    judges = {str(judge.get("system")) for judge in provenance.get("judges") or [] if isinstance(judge, dict)}
+    prompt = (provenance.get("prompts") or {}).get(panel.prompt)
+    return bool(board.panel) and judges == board.panel and prompt == panel.sha256() and panel.metric in result.metrics
 
 
 def _ranked(tables: Sequence[_Table], board: Board, progress: Progress) -> list[_Table]:
-    found = []
+    ranked = []
     with progress.stage("Ranking", len(tables)) as advance:
         for table in tables:
-            found.append(table if table.why_not else _with_ranking(table, board))
+            ranked.append(table if table.why_not else _with_ranking(table, board))
             advance(1)
-    return found
+    return ranked
 
 
 def _with_ranking(table: _Table, board: Board) -> _Table:
+    metric = table.task.metric(str(table.main))
+    lower = metric is not None and metric.higher_is_better is False
     scored = [_scored(table, submission) for submission in _competing(table, board)]
     try:
-        return replace(table, ranking=rank_systems(scored))
+        return replace(table, ranking=rank_systems(scored, higher_is_better=not lower))
     except InputError as error:
         return replace(table, why_not=f"The systems cannot be paired: {error}.")
 
 
 def _competing(table: _Table, board: Board) -> list[Submission]:
-    """Take the newest submission of each system; one that the keepers ran stands before self-reported ones."""
+    """Give the newest submission of each system; one that the board's keepers ran is preferred to any other."""
     newest: dict[str, Submission] = {}
     for entry in table.entries:
-        own = entry.submission
-        known = newest.get(own.system_folder)
-        if known is None or (own.name in board.rerun, own.date) > (known.name in board.rerun, known.date):
-            newest[own.system_folder] = own
+        submission = entry.submission
+        known = newest.get(submission.system_folder)
+        if known is None or _preference(submission, board) > _preference(known, board):
+            newest[submission.system_folder] = submission
     return list(newest.values())
 
 
+def _preference(submission: Submission, board: Board) -> tuple[bool, str]:
+    return submission.name in board.rerun, submission.date
+
+
 def _scored(table: _Table, submission: Submission) -> Scored:
-    scores = TASKS[table.task].item_scores(submission.folder, submission.result, None)
-    return Scored(table.id_of(submission), scores.values[str(table.main)], scores.groups)
+    scores = submission.run.item_scores
+    return Scored(table.id_of(submission), scores.values.get(str(table.main), {}), scores.groups)
 
 
 def _content(tables: Sequence[_Table], checked: Sequence[Checked], board: Board) -> dict[str, Any]:
-    written = [_table(table, board) for table in tables]
-    for task in dict.fromkeys(figure.task for figure in reported_figures()):
-        _add_reported(written, task)
+    contents = [_table(table, board) for table in tables]
+    for name in dict.fromkeys(figure.task for figure in reported_figures()):
+        _add_reported(contents, task_of(name))
     return {
         "schema": BOARD_SCHEMA,
         "title": board.title,
         "version": package_version(),
         "built": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "tasks": written,
-        "rejected": [{"submission": own.submission, "reason": own.reason} for own in rejected(checked)],
+        "tasks": contents,
+        "rejected": [{"submission": verdict.submission, "reason": verdict.reason} for verdict in rejected(checked)],
         "history": [line for table in tables if table.main and not table.suffix for line in _history(table)],
-        "splits": read_splits(board.root),
+        "splits": [asdict(split) for split in read_splits(board.root)],
     }
 
 
 def _table(table: _Table, board: Board) -> dict[str, Any]:
-    task = TASKS[table.task]
+    task = table.task
     return {
-        "task": table.task,
+        "task": task.name,
         "version": table.version,
-        "what": task.what,
+        "what": task.summary,
         "items": table.items,
         "board": table.name,
         "dataset": _dataset(table, board),
@@ -215,27 +225,27 @@ def _table(table: _Table, board: Board) -> dict[str, Any]:
         "why_not": table.why_not,
         "main": table.main,
         "resolution": table.ranking.resolution,
-        "metrics": dict(task.metrics),
+        "metrics": task.descriptions,
         "rows": [_row(table, entry.submission, board) for entry in table.entries],
         "pairs": [{**asdict(pair), "metric": table.main} for pair in table.ranking.pairs],
     }
 
 
 def _dataset(table: _Table, board: Board) -> str:
-    """Name what was asked: as the board's settings do, or by the draw, and the private split that its seed is of."""
-    known = board.datasets.get((table.task, table.items))
-    if known is not None:
-        return known
-    given = table.entries[0].submission.result.provenance
-    drawn = f"{given['dataset']}, seed {given['seed']}"
-    days = [split["date"] for split in read_splits(board.root) if split["seed"] == given["seed"]]
-    return f"{drawn}, the private split of {days[0]}" if days else drawn
+    """Name the dataset as the board's settings do, or by its seed and the private split that the seed is of."""
+    name = board.datasets.get((table.task.name, table.items))
+    if name is not None:
+        return name
+    provenance = table.entries[0].submission.result.provenance
+    seeded = f"{provenance['dataset']}, seed {provenance['seed']}"
+    days = [split.date for split in read_splits(board.root) if split.seed == provenance["seed"]]
+    return f"{seeded}, the private split of {days[0]}" if days else seeded
 
 
 def _row(table: _Table, submission: Submission, board: Board) -> dict[str, Any]:
     result, form = submission.result, submission.form
     rank = table.ranking.ranks.get(table.id_of(submission))
-    given = result.provenance
+    provenance = result.provenance
     return {
         "id": table.id_of(submission),
         "system": result.system,
@@ -244,10 +254,10 @@ def _row(table: _Table, submission: Submission, board: Board) -> dict[str, Any]:
         "rank": rank.rank if rank else None,
         "rank_low": rank.low if rank else None,
         "rank_high": rank.high if rank else None,
-        "metrics": {name: asdict(metric) for name, metric in _in_order(result.metrics, TASKS[table.task].metrics)},
-        "cost_usd": given.get("cost_usd"),
-        "tokens": given.get("tokens") or {"in": 0, "out": 0},
-        "seconds": given.get("seconds"),
+        "metrics": {name: asdict(metric) for name, metric in _in_order(result.metrics, table.task)},
+        "cost_usd": provenance.get("cost_usd"),
+        "tokens": provenance.get("tokens") or {"in": 0, "out": 0},
+        "seconds": provenance.get("seconds"),
         "date": submission.date,
         "model_link": form.model_link,
         "code_link": form.code_link,
@@ -255,36 +265,35 @@ def _row(table: _Table, submission: Submission, board: Board) -> dict[str, Any]:
         "decoding": form.decoding,
         "seeds": form.seeds,
         "notes": form.notes,
-        "prompts": {str(name): str(digest) for name, digest in (given.get("prompts") or {}).items()},
+        "prompts": {str(name): str(digest) for name, digest in (provenance.get("prompts") or {}).items()},
         "examples": _examples(submission),
         "records": None if submission.archived else _records_file(submission),
         "rows_shown": _rows_shown(submission),
     }
 
 
-def _in_order(metrics: Mapping[str, Metric], known: Mapping[str, str]) -> list[tuple[str, Metric]]:
-    """Sort metrics as the task lists them, each with its breakdowns."""
-    order = {name: place for place, name in enumerate(known)}
-    return sorted(metrics.items(), key=lambda own: (order.get(own[0].partition("/")[0], len(order)), "/" in own[0]))
+def _in_order(metrics: Mapping[str, Metric], task: Task) -> list[tuple[str, Metric]]:
+    """Sort metrics in the order of the task, each followed by its breakdowns."""
+    order = {name: rank for rank, name in enumerate(task.descriptions)}
+
+    def position(item: tuple[str, Metric]) -> tuple[int, bool]:
+        key = task.key(item[0])
+        return order.get(key.name, len(order)), not key.headline
+
+    return sorted(metrics.items(), key=position)
 
 
 def _examples(submission: Submission) -> list[dict[str, Any]]:
-    if submission.archived:
-        return []
-    found = TASKS[submission.result.task].examples(submission.folder, submission.result)
-    return [asdict(example) for example in found]
+    return [] if submission.archived else [asdict(example) for example in submission.run.examples]
 
 
 def _rows_shown(submission: Submission) -> list[dict[str, Any]]:
-    """Give the first records in small: nested columns as one line of text."""
+    """Give the first records with nested columns as one line of text each, and long texts cut."""
     if submission.archived:
         return []
-    rows = submission.records.slice(0, _SHOWN_RECORDS).to_pylist()
-    small = [
-        {name: _small(value) for name, value in row.items() if value not in (None, [])}
-        for row in rows
-        if row.get("reason") != NOT_RUN
-    ]
+    table = submission.run.task.board.shown(submission.records)
+    rows = table.slice(0, _MOST_RECORDS_SHOWN).to_pylist()
+    small = [{name: _small(value) for name, value in row.items() if value not in (None, [])} for row in rows]
     return [{name: value for name, value in row.items() if value is not None} for row in small]
 
 
@@ -294,9 +303,9 @@ def _small(value: Any) -> Any:
     if isinstance(value, dict):
         return _small(value.get("name") or value.get("text"))
     if isinstance(value, list):
-        parts = [_small(part) for part in value[:_SHOWN_PARTS]]
-        kept = [str(part) for part in parts if part is not None]
-        return _small(", ".join(kept)) if kept else None
+        parts = [_small(part) for part in value[:_MOST_PARTS_SHOWN]]
+        texts = [str(part) for part in parts if part is not None]
+        return _small(", ".join(texts)) if texts else None
     return value
 
 
@@ -305,7 +314,7 @@ def _records_file(submission: Submission) -> str:
 
 
 def _write_records(submission: Submission, folder: Path) -> Path | None:
-    """Write the records anew: what a stranger's file may hold beside its rows is not passed on."""
+    """Write the records anew, without anything that a stranger's file may hold beside its rows."""
     if submission.archived:
         return None
     path = folder / _records_file(submission)
@@ -317,45 +326,45 @@ def _write_records(submission: Submission, folder: Path) -> Path | None:
 def _history(table: _Table) -> list[dict[str, Any]]:
     lines = []
     for entry in table.entries:
-        own = entry.submission
-        metric = own.result.metrics[str(table.main)]
-        rank = table.ranking.ranks.get(table.id_of(own))
+        submission = entry.submission
+        metric = submission.result.metrics[str(table.main)]
+        rank = table.ranking.ranks.get(table.id_of(submission))
         lines.append(
             {
-                "task": table.task,
+                "task": table.task.name,
                 "version": table.version,
                 "items": table.items,
-                "system": own.result.system,
+                "system": submission.result.system,
                 "metric": table.main,
                 "value": metric.value,
                 "low": metric.low,
                 "high": metric.high,
-                "date": own.date,
+                "date": submission.date,
                 "rank": rank.rank if rank else None,
             }
         )
     return sorted(lines, key=lambda line: (line["date"], line["system"]))
 
 
-def _add_reported(tables: list[dict[str, Any]], task: str) -> None:
-    """Put a task's published figures beside its current tables, or into one of their own."""
-    figures = [figure for figure in reported_figures() if figure.task == task]
-    current = [table for table in tables if table["task"] == task and table["current"]]
+def _add_reported(tables: list[dict[str, Any]], task: Task) -> None:
+    """Add a task's published figures to its current tables, or as a table where there is none."""
+    figures = [figure for figure in reported_figures() if figure.task == task.name]
+    current = [table for table in tables if table["task"] == task.name and table["current"]]
     if not current:
         current = [
             {
-                "task": task,
-                "version": TASKS[task].version,
-                "what": TASKS[task].what,
+                "task": task.name,
+                "version": task.version,
+                "what": task.summary,
                 "items": "published",
-                "board": f"{task}-published",
+                "board": f"{task.name}-published",
                 "dataset": "those of each paper",
                 "current": True,
                 "ranked": False,
-                "why_not": "Figures from papers alone, each of other items.",
-                "main": next((name for name in TASKS[task].main if name in figures[0].metrics), None),
+                "why_not": "All figures are from papers, each of which has other items.",
+                "main": next((name for name in task.ranked_by if name in figures[0].metrics), None),
                 "resolution": None,
-                "metrics": dict(TASKS[task].metrics),
+                "metrics": task.descriptions,
                 "rows": [],
                 "pairs": [],
             }
@@ -366,7 +375,7 @@ def _add_reported(tables: list[dict[str, Any]], task: str) -> None:
 
 
 def _reported_row(figure: Figure, board: str) -> dict[str, Any]:
-    # A paper's figure has neither an interval nor an n of ours.
+    # Figures of papers have no interval, and no number of items that could be compared with those here.
     metrics = {
         name: {"value": value, "low": value, "high": value, "n": _NOT_STATED} for name, value in figure.metrics.items()
     }

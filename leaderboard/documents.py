@@ -68,16 +68,16 @@ def read_object(path: Path, largest: int) -> dict[str, Any]:
 
 
 def texts_in(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Give every text in a JSON value, keys too, with where it stands."""
+    """Give every text in a JSON value, including the keys of objects, each with its path, such as `metrics.auroc`."""
     if isinstance(value, str):
         yield where, value
     elif isinstance(value, dict):
-        for key, own in value.items():
+        for key, part in value.items():
             yield f"a key of {where or 'the file'}", key
-            yield from texts_in(own, f"{where}.{shown(key, 40)[1:-1]}" if where else shown(key, 40)[1:-1])
+            yield from texts_in(part, f"{where}.{shown(key, 40)[1:-1]}" if where else shown(key, 40)[1:-1])
     elif isinstance(value, list):
-        for place, own in enumerate(value):
-            yield from texts_in(own, f"{where}[{place}]")
+        for index, part in enumerate(value):
+            yield from texts_in(part, f"{where}[{index}]")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -98,15 +98,15 @@ def _whole(text: str) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         raise InputError("names a key twice")
-    return found
+    return content
 
 
 def _check_depth(value: Any, depth: int) -> None:
     if depth > DEEPEST:
         raise InputError(f"is nested more than {DEEPEST} deep")
     if isinstance(value, dict | list):
-        for own in value.values() if isinstance(value, dict) else value:
-            _check_depth(own, depth + 1)
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_depth(part, depth + 1)

@@ -1,4 +1,4 @@
-"""The form that goes with a submission: who made it, and what was run."""
+"""The form that accompanies a submission: the system's name, links, and how it was run."""
 
 from __future__ import annotations
 
@@ -66,26 +66,31 @@ Parameter = bool | int | Number | Short | None
 
 
 class Form(BaseModel):
-    """What a submitter says of a submission."""
+    """What a submitter states about a submission."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     form_schema: Annotated[Literal["conceptbench.form/1"], Field(alias="schema")] = FORM_SCHEMA
-    name: Annotated[Name, Field(description="Name of the system on the board; ASCII, and like no other one there.")]
+    name: Annotated[
+        Name, Field(description="The system's name on the board, in ASCII and unlike any name that is on it already.")
+    ]
     variant: Annotated[
-        Variant, Field(description="What tells it from other entries of its system, such as a prompt; may be empty.")
+        Variant,
+        Field(description="What tells this entry from others of its system, such as a prompt; may be empty."),
     ] = ""
-    model_link: Annotated[Link, Field(description="Where the model is; may be empty.")] = ""
-    code_link: Annotated[Link, Field(description="Where the code is; may be empty.")] = ""
+    model_link: Annotated[Link, Field(description="The address of the model's page; may be empty.")] = ""
+    code_link: Annotated[Link, Field(description="The address of the code; may be empty.")] = ""
     decoding: Annotated[
         dict[Name, Parameter], Field(max_length=_MOST_PARAMETERS, description="Decoding parameters, by name.")
     ] = {}
     seeds: Annotated[
         list[Seed],
-        Field(min_length=1, max_length=_MOST_SEEDS, description="All seeds that were run, this result's among them."),
+        Field(
+            min_length=1, max_length=_MOST_SEEDS, description="All seeds that were run, including that of this result."
+        ),
         AfterValidator(_seeds),
     ]
-    notes: Annotated[Text, Field(description="Anything that readers of the board should know.")] = ""
+    notes: Annotated[Text, Field(description="Anything else that readers of the board should know.")] = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the contents of the form's file."""
@@ -98,7 +103,7 @@ def read_form(content: Mapping[str, Any]) -> Form:
     Raises
     ------
     InputError
-        if a field is missing, unknown, or holds what it may not; it names the first such field.
+        if a field is missing, unknown, or holds a value that it may not; the message names the first such field.
     """
     try:
         return Form.model_validate(content)

@@ -1,4 +1,4 @@
-"""What names in a submission may hold: nothing that can pass for code, for a formula, or for another name."""
+"""Names in a submission: none may be taken for code, for a formula, or for another name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ _SPELLED_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s"})
 
 
 def folder_of(system: str, variant: str = "") -> str:
-    """Name the folder of a system's submissions: what stands outside `[A-Za-z0-9._]` becomes `--`.
+    """Name the folder of a system's submissions: characters outside `[A-Za-z0-9._]` become `--`.
 
-    Entries of one system that differ in something, such as the prompt, have folders of their own, by their `variant`.
+    Entries of one system that differ in something, such as the prompt, have a folder for each `variant`.
+
+    Examples
+    --------
+    >>> folder_of("openai:gpt-4o-mini", "few shot")
+    'openai--gpt--4o--mini--few--shot'
     """
     entry = f"{system} {variant}" if variant else system
     return re.sub(r"[^A-Za-z0-9._]+", "--", entry).strip("-.")[:LONGEST_NAME]
@@ -34,7 +39,7 @@ def fault_of_folder(name: str) -> str:
 def fault_of_name(text: str) -> str:
     """Say what is wrong with a name (of a system, a rater, a prompt); nothing if all is well.
 
-    Only ASCII is let pass, so that no name can look like another one in other letters.
+    Only ASCII is accepted, so that no name can look like another one in other letters.
     """
     if not text or len(text) > LONGEST_NAME:
         return f"must have 1 to {LONGEST_NAME} characters"
@@ -46,6 +51,12 @@ def fault_of_name(text: str) -> str:
 
 
 def skeleton(name: str) -> str:
-    """Reduce a name to what names that are easily mistaken for it have in common."""
+    """Reduce a name to what it has in common with the names that are easily mistaken for it.
+
+    Examples
+    --------
+    >>> skeleton("5ystem_1") == skeleton("System l")
+    True
+    """
     letters = re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKC", name).casefold())
     return letters.translate(_SPELLED_ALIKE).replace("rn", "m").replace("vv", "w")

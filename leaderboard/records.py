@@ -1,12 +1,11 @@
-"""Records from strangers, read without harm: what they hold is known before any of it becomes a Python object."""
+"""Reading records from strangers safely: every column is checked before any value becomes a Python object."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from conceptbench.eval.annotation.records import RECORDS as ANNOTATION
-from conceptbench.eval.explanation.records import RECORDS as EXPLANATION
-from conceptbench.eval.neurons.records import RECORDS as NEURONS
-from conceptbench.eval.probing.records import RECORDS as PROBING
-from conceptbench.eval.prototypes.records import RECORDS as PROTOTYPES
-from conceptbench.eval.quality.records import RECORDS as QUALITY
+from conceptbench.eval.task import BoardRules
+from conceptbench.eval.tasks import task_of
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.texts import LONGEST_TEXT, fault_of_text
 
@@ -34,51 +29,25 @@ _MOST_ROW_GROUPS = 10_000
 _MOST_PARTS = 1_000_000
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The columns of a task's records.
-
-    `asked` are those that hold what was asked: their texts are not the submitter's, and are compared with the dataset.
-    `key` are those that no two rows may have in common; none where rows have no name.
-    """
-
-    schema: pa.Schema
-    asked: frozenset[str] = frozenset()
-    key: tuple[str, ...] = ()
-
-
-SHAPES: Final[Mapping[str, Shape]] = {
-    "annotation": Shape(
-        ANNOTATION,
-        frozenset({"item", "concept", "kind", "model", "words", "contexts", "held_out", "strangers"}),
-        ("role", "condition", "item"),
-    ),
-    "explanation": Shape(EXPLANATION, frozenset({"module", "answer", "top_ngrams", "baseline_tfidf"}), ("run",)),
-    "quality": Shape(QUALITY, frozenset({"words", "alone"}), ("role", "item", "layer", "method", "k", "recut")),
-    "probing": Shape(PROBING, frozenset({"word"})),
-    "neurons": Shape(NEURONS, frozenset({"words", "super_words"})),
-    "prototypes": Shape(PROTOTYPES, frozenset({"text", "reason", "nearest"}), ("role", "repeat", "item")),
-}
-
-
 def read_untrusted(path: Path, task: str) -> pa.Table:
     """Read records, and refuse those that no run of the task could have written.
 
-    Sizes are taken from the footer before any data is read; since a footer may lie, memory is limited while the data
-    is.
+    The sizes in the file's footer are checked before any data is read. Since a footer may state wrong sizes, memory is
+    limited while the data is read.
 
     Raises
     ------
     InputError
         if the file is no such table, too large, or holds numbers or texts that records do not hold.
     """
-    shape = SHAPES[task]
+    description = task_of(task)
+    schema = description.schema()
     try:
         with _memory_limited():
             file = pq.ParquetFile(path, thrift_string_size_limit=_THRIFT, thrift_container_size_limit=_MOST_PARTS)
-            _check_footer(file, shape)
+            _check_footer(file, schema)
             table = file.read(use_threads=False)
-            _check_values(table, shape)
+            _check_values(table, description.board)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
     except MemoryError as error:
@@ -89,16 +58,16 @@ def read_untrusted(path: Path, task: str) -> pa.Table:
     return table
 
 
-def _check_footer(file: pq.ParquetFile, shape: Shape) -> None:
+def _check_footer(file: pq.ParquetFile, expected: pa.Schema) -> None:
     footer = file.metadata
-    if footer.num_columns > 10 * len(shape.schema) + 100:
-        raise InputError(f"has {footer.num_columns:,} columns; the task's records have {len(shape.schema)}")
+    if footer.num_columns > 10 * len(expected) + 100:
+        raise InputError(f"has {footer.num_columns:,} columns; the task's records have {len(expected)}")
     if footer.num_rows > MOST_ROWS or footer.num_row_groups > _MOST_ROW_GROUPS:
         raise InputError(f"has {footer.num_rows:,} rows in {footer.num_row_groups:,} groups, more than {MOST_ROWS:,}")
     schema = file.schema_arrow
-    if schema.names != shape.schema.names:
+    if schema.names != expected.names:
         raise InputError("the columns are not those of the task's records")
-    wrong = [field.name for field in shape.schema if not schema.field(field.name).type.equals(field.type)]
+    wrong = [field.name for field in expected if not schema.field(field.name).type.equals(field.type)]
     if wrong:
         raise InputError(f"column {wrong[0]} has another type than in the task's records")
     size = values = 0
@@ -113,7 +82,7 @@ def _check_footer(file: pq.ParquetFile, shape: Shape) -> None:
         raise InputError(f"unpacks to {size:,} bytes and {values:,} values, more than records may have")
 
 
-def _check_values(table: pa.Table, shape: Shape) -> None:
+def _check_values(table: pa.Table, rules: BoardRules) -> None:
     if table.nbytes > LARGEST_TABLE:
         raise InputError(f"unpacks to {table.nbytes:,} bytes, more than {LARGEST_TABLE:,}")
     table.validate(full=True)
@@ -126,38 +95,39 @@ def _check_values(table: pa.Table, shape: Shape) -> None:
                 if len(values) and (pc.min(values).as_py() or 0) < 0:
                     raise InputError(f"column {where}: holds a negative number")
             elif pa.types.is_string(values.type):
-                _check_texts(pc.unique(values).to_pylist(), where, name in shape.asked)
-    if shape.key:
-        _check_key(table, shape.key)
+                _check_texts(pc.unique(values).to_pylist(), where, of_dataset=name in rules.asked)
+    if rules.unique:
+        _check_unique(table, rules.unique)
 
 
-def _check_texts(texts: Sequence[str | None], where: str, asked: bool) -> None:
+def _check_texts(texts: Sequence[str | None], where: str, *, of_dataset: bool) -> None:
     for text in texts:
         if text is None:
             continue
         if len(text) > LONGEST_TEXT:
             raise InputError(f"column {where}: a text has {len(text):,} characters, more than {LONGEST_TEXT:,}")
-        if not asked and (fault := fault_of_text(text)):
+        if not of_dataset and (fault := fault_of_text(text)):
             raise InputError(f"column {where}: a text {fault}")
 
 
-def _check_key(table: pa.Table, key: Sequence[str]) -> None:
-    rows = zip(*(table[name].to_pylist() for name in key), strict=True)
+def _check_unique(table: pa.Table, columns: Sequence[str]) -> None:
+    """Refuse two rows with the same values in these columns."""
+    rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
     counts = Counter(row for row in rows if row[-1] is not None)
-    twice = next((row for row, count in counts.items() if count > 1), None)
-    if twice is not None:
-        raise InputError(f"two rows are of one {key[-1]}: {ascii(twice[-1])[:80]}")
+    repeated = next((row for row, count in counts.items() if count > 1), None)
+    if repeated is not None:
+        raise InputError(f"two rows are of one {columns[-1]}: {ascii(repeated[-1])[:80]}")
 
 
 def _leaves(values: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Give the columns that a nested column is made of, with their names."""
+    """Give the columns that a nested column consists of, with their names."""
     if isinstance(values, pa.ChunkedArray):
         values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
     if pa.types.is_list(values.type):
         yield from _leaves(values.flatten(), where)
     elif pa.types.is_struct(values.type):
-        for field, own in zip(values.type, values.flatten(), strict=True):
-            yield from _leaves(own, f"{where}.{field.name}")
+        for field, inner in zip(values.type, values.flatten(), strict=True):
+            yield from _leaves(inner, f"{where}.{field.name}")
     elif pa.types.is_dictionary(values.type):
         yield where, values.dictionary
     else:
@@ -166,16 +136,17 @@ def _leaves(values: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def _memory_limited() -> Iterator[None]:
-    """Keep the process from growing by more than 1 GiB while a stranger's file is unpacked; on Linux alone."""
+    """Keep the process from growing by more than 1 GiB while a stranger's file is unpacked; only on Linux."""
     if not sys.platform.startswith("linux"):
         yield
         return
     import resource
 
-    # Of the address space, only what can be written to counts: threads and allocators reserve far more than they use.
+    # RLIMIT_DATA counts writable memory only: of the whole address space, threads and allocators reserve far more than
+    # they use.
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     pool, workers = pa.default_memory_pool(), (pa.cpu_count(), pa.io_thread_count())
-    # The other pools reserve ahead of what they use; and a thread that starts below takes the size of its stack.
+    # Other memory pools reserve more than they use, and a thread that starts under the limit takes its whole stack.
     pa.set_memory_pool(pa.system_memory_pool())
     _set_workers(1, 1)
     pq.ParquetFile(pa.BufferReader(_tiny())).read(use_threads=False)
@@ -197,7 +168,7 @@ def _set_workers(cpu: int, io: int) -> None:
 
 @cache
 def _tiny() -> bytes:
-    """Give a Parquet file whose reading starts the threads that reading takes."""
+    """Give a small Parquet file; reading it starts the threads that pyarrow needs for reading."""
     out = pa.BufferOutputStream()
     pq.write_table(pa.table({"text": ["a"]}), out)
     content: bytes = out.getvalue().to_pybytes()

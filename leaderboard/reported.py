@@ -1,4 +1,4 @@
-"""The papers' figures, which stand beside a board and are never ranked."""
+"""Figures that papers report. A board shows them beside its tables and never ranks them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Figure:
-    """What a paper states of a system on a task, by metric, and where."""
+    """What a paper reports of a system on a task: the value of each metric, and the source."""
 
     name: str
     task: str

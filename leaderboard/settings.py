@@ -1,4 +1,4 @@
-"""What the keepers of a board decide: the datasets it takes, its judges, and what they ran themselves."""
+"""The settings of a board, which its keepers write: the datasets, the judges, and the runs of their own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from conceptbench.eval.tasks import task_names
 from conceptbench.leaderboard.documents import read_bytes
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.texts import shown
@@ -23,11 +24,18 @@ _LARGEST = 1 << 20
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+def _task_name(text: str) -> str:
+    names = task_names()
+    if text not in names:
+        raise ValueError(f"there is no task {shown(text)}; there are {', '.join(names)}")
+    return text
+
+
 class _Dataset(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    task: Literal["annotation", "explanation", "probing", "neurons", "prototypes", "quality"]
+    task: Annotated[str, AfterValidator(_task_name)]
     items: _Sha256
 
 
@@ -44,9 +52,15 @@ class _Settings(BaseModel):
 class Board:
     """A board's folder, and its settings.
 
-    `datasets` gives the name of each dataset of which submissions are taken beside those that this package draws
-    itself, by task and digest of the items. `panel` are the judges, and the only ones, whose acceptance is ranked.
-    `rerun` are the submissions that the keepers ran themselves.
+    Attributes
+    ----------
+    root : the folder of the board.
+    submissions : the folder of its submissions.
+    title : of its page.
+    panel : the judges by whose ratings a second ranking is made; only results rated by exactly these judges are in it.
+    rerun : the submissions that the keepers ran themselves.
+    datasets : the name of each dataset that the board accepts beside those that the package draws itself, by task and
+        digest of the items.
     """
 
     root: Path
@@ -73,7 +87,7 @@ def open_board(path: str | Path) -> Board:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(
-            f"{folder} is not a folder: give that of a board, with submissions/<system>/<task>/<date>/ in it"
+            f"{folder} is not a folder: give the folder of a board, with submissions/<system>/<task>/<date>/ in it"
         )
     if (folder / SUBMISSIONS).is_dir():
         root, submissions = folder, folder / SUBMISSIONS
@@ -84,26 +98,26 @@ def open_board(path: str | Path) -> Board:
             f"{folder} has no folder {SUBMISSIONS}: give the folder of a board, with "
             f"{SUBMISSIONS}/<system>/<task>/<date>/ in it"
         )
-    given = _read(root / SETTINGS_FILE)
+    settings = _read(root / SETTINGS_FILE)
     return Board(
         root=root,
         submissions=submissions,
-        title=given.title,
-        panel=frozenset(given.panel),
-        rerun=frozenset(given.rerun),
-        datasets={(own.task, own.items): own.name for own in given.dataset},
+        title=settings.title,
+        panel=frozenset(settings.panel),
+        rerun=frozenset(settings.rerun),
+        datasets={(dataset.task, dataset.items): dataset.name for dataset in settings.dataset},
     )
 
 
 def not_taken(dataset: str) -> InputError:
-    """Say that a board does not take submissions of a dataset."""
+    """Make the error that a board does not accept submissions of a dataset."""
     return InputError(
         f"its records are of another dataset than this board takes ({shown(dataset, 120)}); see board.toml"
     )
 
 
 def dataset_entry(name: str, task: str, items: str) -> str:
-    """Write the lines of `board.toml` that have the board take submissions of a dataset."""
+    """Write the lines of `board.toml` with which a board accepts submissions of a dataset."""
     return f"[[dataset]]\nname = {json.dumps(name)}\ntask = {json.dumps(task)}\nitems = {json.dumps(items)}\n"
 
 
@@ -115,6 +129,6 @@ def _read(path: Path) -> _Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}, {where}: {first['msg']}") from error
+        raise InputError(f"{path}, {where}: {first['msg'].removeprefix('Value error, ')}") from error
     except ValueError as error:
         raise InputError(f"{path}: is not TOML ({error})") from error

@@ -1,4 +1,4 @@
-"""The private split: gold items drawn by a seed that is committed to now and published afterwards."""
+"""The private split: gold items drawn with a seed that a board commits to in advance and publishes afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from conceptbench.leaderboard.documents import read_object
 from conceptbench.runtime.errors import InputError
@@ -24,7 +24,14 @@ _SEEDS = 2**31
 
 @dataclass(frozen=True)
 class Split:
-    """A private split: the day it was drawn, and the commitment to its seed; seed and salt once they are published."""
+    """A private split.
+
+    Attributes
+    ----------
+    date : the day on which it was drawn.
+    commitment : to its seed, see `commitment_to`.
+    seed, salt : None until they are published.
+    """
 
     date: str
     commitment: str
@@ -33,7 +40,15 @@ class Split:
 
 
 def commitment_to(seed: int, salt: str) -> str:
-    """Give the SHA-256 of `<seed>:<salt>`, in hex: it tells nothing of the seed, and fits no other one."""
+    """Give the SHA-256 of `<seed>:<salt>`, in hex.
+
+    The seed cannot be found from it, and no other seed gives the same one.
+
+    Examples
+    --------
+    >>> commitment_to(831, "salt")[:12]
+    '031da8f91fbc'
+    """
     return hashlib.sha256(f"{seed}:{salt}".encode()).hexdigest()
 
 
@@ -43,7 +58,7 @@ def draw_split(root: Path, secret: Path) -> Split:
     Raises
     ------
     InputError
-        if the secret would lie in the board's folder, or is there already.
+        if the secret would lie in the board's folder, or the file exists.
     """
     if secret.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{secret} lies in the board's folder, which is published: keep it elsewhere")
@@ -82,15 +97,15 @@ def publish_split(root: Path, secret: Path) -> Split:
     return next(split for split in published if split.commitment == commitment)
 
 
-def read_splits(root: Path) -> list[dict[str, Any]]:
+def read_splits(root: Path) -> list[Split]:
     """Give the splits of a board, latest first.
 
     Raises
     ------
     InputError
-        if its `splits.json` is wrong, or a published seed is not the one that was committed to.
+        if its `splits.json` is wrong, or a published seed does not fit its commitment.
     """
-    return [asdict(split) for split in reversed(_read(root))]
+    return _read(root)[::-1]
 
 
 def _read(root: Path) -> list[Split]:
@@ -101,7 +116,7 @@ def _read(root: Path) -> list[Split]:
     try:
         if content["schema"] != SPLITS_SCHEMA:
             raise InputError(f"{path}: is not of this version ({SPLITS_SCHEMA})")
-        splits = [Split(**own) for own in content["splits"]]
+        splits = [Split(**fields) for fields in content["splits"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: is not a list of splits ({shown(str(error))})") from error
     for split in splits:

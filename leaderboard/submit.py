@@ -1,4 +1,4 @@
-"""Submitting a result: checks first, then pull requests to the board's repo and to the model's."""
+"""Submitting a result: it is checked, then pull requests are opened to the board's repo and to the model's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from conceptbench.eval.compare import Run, open_run
 from conceptbench.eval.result import RECORDS_FILE, RESULT_FILE, Result, read_result
+from conceptbench.eval.run import Run, open_run
 from conceptbench.leaderboard.form import FORM_FILE, Form, read_form
 from conceptbench.leaderboard.names import folder_of
 from conceptbench.leaderboard.settings import SETTINGS_FILE, SUBMISSIONS, Board
-from conceptbench.leaderboard.submission import Place
+from conceptbench.leaderboard.submission import Location
 from conceptbench.leaderboard.verify import check_submission
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import sha256, whole, write_json
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from huggingface_hub import Discussion, HfApi
 
 EVAL_RESULTS: Final = ".eval_results"
-HUB_METRIC: Final[Mapping[str, str]] = {"annotation": "gold_includes"}
-"""The metric that the scorer in the benchmark's `eval.yaml` measures, where that is not the task's main one."""
+"""The folder of a model's repo that holds the entries of the Hub's own leaderboards."""
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _NOT_SENT = "holds raw replies that a board does not take; they are left out of what is sent"
@@ -40,7 +39,7 @@ _NOT_SENT = "holds raw replies that a board does not take; they are left out of 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a pull request: where it goes in the repo, and what it holds."""
+    """A file of a pull request: its path in the repo, and its content."""
 
     path: str
     content: bytes
@@ -48,7 +47,7 @@ class File:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """What is sent to one repo."""
+    """The pull request to one repo."""
 
     repo: str
     repo_type: str
@@ -59,7 +58,15 @@ class PullRequest:
 
 @dataclass(frozen=True)
 class Parcel:
-    """All that a submission sends, and what is worth knowing before it is sent."""
+    """Everything that a submission sends.
+
+    Attributes
+    ----------
+    submission : its name on the board, `<system>/<task>/<date>`.
+    main : the metric that systems are ranked by; None where the result has none.
+    pull_requests : first that to the board's repo.
+    notes : for the submitter to read before anything is sent.
+    """
 
     submission: str
     main: str | None
@@ -77,28 +84,29 @@ def pack(
     datasets: Mapping[tuple[str, str], str] | None = None,
     today: datetime.date | None = None,
 ) -> Parcel:
-    """Check a result as the board will, and make what is to be sent.
+    """Check a result as the board will, and put together everything that is to be sent.
 
     Parameters
     ----------
     result : a result's folder, or its file.
-    board : the Hub dataset repo of the board's submissions; or the folder of a board here, see `put`.
+    board : the Hub dataset repo of the board's submissions, or the local folder of a board, see `put`.
     model_repo : the Hub model repo that gets an entry in `.eval_results/`; none where None.
-    dataset : the Hub dataset repo that holds the benchmark's `eval.yaml`, by default the board's.
+    dataset : the Hub dataset repo that holds the benchmark's `eval.yaml`; by default that of the board.
     form : fields of the form; by default the system's name and the result's seed.
-    datasets : those that the board takes beside the package's own, as in its settings.
+    datasets : those that the board accepts beside the package's own, as in its settings.
+    today : the day of the submission; by default today, in UTC.
 
     Raises
     ------
     InputError
-        if the board would reject it; the message is its reason.
+        if the board would reject the result; the message is the reason.
     """
     repos = {"--board": None if is_local(board) else board, "--model-repo": model_repo, "--dataset": dataset}
     for name, value in repos.items():
         if value is not None:
             _check_repo(name, value)
     if is_local(board) and model_repo is not None:
-        raise InputError("--model-repo: it goes with a board on the Hub")
+        raise InputError("--model-repo: it goes with a board on the Hub, not with a folder")
     run = open_run(result)
     today = today or datetime.datetime.now(datetime.UTC).date()
     filled = read_form({"schema": "conceptbench.form/1", **_default_form(run.result), **(form or {})})
@@ -107,11 +115,11 @@ def pack(
         folder = Path(scratch) / name
         folder.mkdir(parents=True)
         notes = _write(folder, run, filled)
-        known = Board(Path(scratch), Path(scratch), datasets=datasets or {})
-        check_submission(Place(name, folder), known)
+        settings = Board(Path(scratch), Path(scratch), datasets=datasets or {})
+        check_submission(Location(name, folder), settings)
         files = [
-            File(f"{SUBMISSIONS}/{name}/{own}", (folder / own).read_bytes())
-            for own in (FORM_FILE, RESULT_FILE, RECORDS_FILE)
+            File(f"{SUBMISSIONS}/{name}/{file}", (folder / file).read_bytes())
+            for file in (FORM_FILE, RESULT_FILE, RECORDS_FILE)
         ]
     requests = [PullRequest(board, "dataset", f"Submit {name}", _summary(run, filled), files)]
     if model_repo is not None:
@@ -120,17 +128,21 @@ def pack(
 
 
 def is_local(board: str) -> bool:
-    """Tell whether a board is a folder here, with `submissions/` in it."""
+    """Tell whether a board is a local folder with `submissions/` in it."""
     return (Path(board) / SUBMISSIONS).is_dir()
 
 
 def put(parcel: Parcel, board: str | Path) -> Path:
-    """Put a submission into the folder of a board here; give its own folder.
+    """Write a submission into the local folder of a board.
+
+    Returns
+    -------
+    the submission's folder.
 
     Raises
     ------
     InputError
-        if another one of that name lies there.
+        if there is another submission of that name.
     """
     root = Path(board)
     for file in parcel.pull_requests[0].files:
@@ -144,16 +156,20 @@ def put(parcel: Parcel, board: str | Path) -> Path:
 
 
 def send(parcel: Parcel, note: Callable[[str], None] = lambda _text: None) -> list[str]:
-    """Open the pull requests; give their addresses.
+    """Open the pull requests.
 
     Parameters
     ----------
-    note : is told of waits and retries.
+    note : is called with a message for each wait and retry.
+
+    Returns
+    -------
+    the addresses of the pull requests.
 
     Raises
     ------
     ConceptBenchError
-        if the Hub refuses one; those opened before stay open, and the message says which.
+        if the Hub refuses one. Those that were opened before it stay open, and the message names them.
     """
     require_token("submitting")
     opened: list[str] = []
@@ -163,18 +179,17 @@ def send(parcel: Parcel, note: Callable[[str], None] = lambda _text: None) -> li
         except ConceptBenchError as error:
             if not opened:
                 raise
-            there = ", ".join(opened)
-            raise ConceptBenchError(f"{error}. Opened before, and still open: {there}") from error
+            raise ConceptBenchError(f"{error}. Opened before, and still open: {', '.join(opened)}") from error
     return opened
 
 
 def fetch_datasets(board: str, note: Callable[[str], None] = lambda _text: None) -> Mapping[tuple[str, str], str]:
-    """Read from the board's repo which datasets it takes beside the package's own.
+    """Read from the board's repo which datasets the board accepts beside the package's own.
 
     Raises
     ------
     ConceptBenchError
-        if the Hub does not give its settings.
+        if the settings cannot be read from the Hub.
     """
     from huggingface_hub import HfApi
 
@@ -197,26 +212,26 @@ def _open_pull_request(request: PullRequest, note: Callable[[str], None]) -> str
     operations = [CommitOperationAdd(file.path, file.content) for file in request.files]
     with hub_session(note), hub_errors(f"opening a pull request to {request.repo}"):
         api = HfApi()
-        own = _own_pull_request(api, request)
-        done = api.create_commit(
+        earlier = _earlier_pull_request(api, request)
+        commit = api.create_commit(
             request.repo,
             operations,
             repo_type=request.repo_type,
             commit_message=request.title,
             commit_description=request.description,
-            revision=None if own is None else own.git_reference,
-            create_pr=own is None,
+            revision=None if earlier is None else earlier.git_reference,
+            create_pr=earlier is None,
         )
-    return str(done.pr_url if own is None else own.url)
+    return str(commit.pr_url if earlier is None else earlier.url)
 
 
-def _own_pull_request(api: HfApi, request: PullRequest) -> Discussion | None:
-    """Find what an earlier try opened: that is brought up to date instead of opening another one."""
-    me = api.whoami()["name"]
-    found = api.get_repo_discussions(
-        request.repo, repo_type=request.repo_type, author=me, discussion_type="pull_request", discussion_status="open"
+def _earlier_pull_request(api: HfApi, request: PullRequest) -> Discussion | None:
+    """Find an open pull request of an earlier try, which is updated instead of opening a second one."""
+    user = api.whoami()["name"]
+    pull_requests = api.get_repo_discussions(
+        request.repo, repo_type=request.repo_type, author=user, discussion_type="pull_request", discussion_status="open"
     )
-    return next((own for own in found if own.title == request.title and own.author == me), None)
+    return next((each for each in pull_requests if each.title == request.title and each.author == user), None)
 
 
 def _check_repo(name: str, repo: str) -> None:
@@ -228,12 +243,12 @@ def _check_repo(name: str, repo: str) -> None:
 
 def _default_form(result: Result) -> dict[str, Any]:
     decoding = result.provenance.get("decoding")
-    plain = {name: own for name, own in (decoding or {}).items() if isinstance(own, str | int | float | None)}
+    plain = {name: value for name, value in (decoding or {}).items() if isinstance(value, str | int | float | None)}
     return {"name": result.system, "seeds": [result.provenance["seed"]], "decoding": plain}
 
 
 def _write(folder: Path, run: Run, form: Form) -> list[str]:
-    """Write the three files; raw replies that would be refused are left out, since no score hangs on them."""
+    """Write the three files without raw replies that would be refused, on which no score depends; give notes on it."""
     table = pq.ParquetFile(run.folder / RECORDS_FILE).read()
     cleaned = _without_raw(table)
     notes = [] if cleaned is None else [f"{RECORDS_FILE}: {_NOT_SENT}"]
@@ -250,9 +265,9 @@ def _write(folder: Path, run: Run, form: Form) -> list[str]:
 
 
 def _without_raw(table: pa.Table) -> pa.Table | None:
-    """Give the records without those raw replies that a board refuses; None where there are none."""
+    """Give the records without the raw replies that a board refuses; None where there are none of these."""
     rows = table.to_pylist()
-    # Under `raw` stands what a model wrote, and nobody reads it but people.
+    # The fields called `raw` hold the unparsed replies of models for people to read; scoring never reads them.
     left_out = sum(_drop_raw(row) for row in rows)
     return pa.Table.from_pylist(rows, schema=table.schema) if left_out else None
 
@@ -262,7 +277,7 @@ def _drop_raw(value: Any) -> int:
         return sum(map(_drop_raw, value))
     if not isinstance(value, dict):
         return 0
-    count = sum(_drop_raw(own) for own in value.values())
+    count = sum(map(_drop_raw, value.values()))
     if isinstance(value.get("raw"), str) and fault_of_text(value["raw"]):
         value["raw"] = None
         count += 1
@@ -278,7 +293,8 @@ def _to_model(run: Run, board: str, dataset: str, model_repo: str) -> PullReques
     """Make the entry with which the Hub's own leaderboard shows the result."""
     from huggingface_hub import EvalResultEntry, constants, eval_result_entries_to_yaml
 
-    name = next((own for own in (HUB_METRIC.get(run.result.task), run.main) if own in run.result.metrics), None)
+    candidates = (run.task.board.hub_metric, run.main)
+    name = next((metric for metric in candidates if metric in run.result.metrics), None)
     if name is None:
         raise InputError(f"--model-repo {model_repo}: the result has no main metric of {run.result.task} to report")
     metric = run.result.metrics[name]
@@ -304,7 +320,7 @@ def _to_model(run: Run, board: str, dataset: str, model_repo: str) -> PullReques
 
 
 def parcel_json(parcel: Parcel) -> dict[str, Any]:
-    """Give what is to be sent, for people and programs: files with their sizes, and small ones in full."""
+    """Give everything that is to be sent as JSON: files with their sizes, and the small ones with their contents."""
     return {
         "submission": parcel.submission,
         "main": parcel.main,
@@ -315,7 +331,8 @@ def parcel_json(parcel: Parcel) -> dict[str, Any]:
                 "repo_type": request.repo_type,
                 "title": request.title,
                 "files": [
-                    {"path": file.path, "bytes": len(file.content), "shown": _shown(file)} for file in request.files
+                    {"path": file.path, "bytes": len(file.content), "shown": _contents_shown(file)}
+                    for file in request.files
                 ],
             }
             for request in parcel.pull_requests
@@ -323,7 +340,7 @@ def parcel_json(parcel: Parcel) -> dict[str, Any]:
     }
 
 
-def _shown(file: File) -> Any:
+def _contents_shown(file: File) -> Any:
     if file.path.endswith(FORM_FILE):
         return json.loads(file.content)
     return file.content.decode() if file.path.endswith(".yaml") else None

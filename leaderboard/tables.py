@@ -1,4 +1,4 @@
-"""The board as CSV and as Markdown; no text in it can start a formula or become markup."""
+"""The board as CSV and as Markdown; no text in them can become a formula or markup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from conceptbench.leaderboard.keys import read_key
 
 COLUMNS: Final = (
     "board",
@@ -37,13 +39,12 @@ COLUMNS: Final = (
     "source",
 )
 _COLUMN_OF = {"rerun": "rerun_by_us", "self": "self_reported", "reported": "reported"}
-_KINDS = {"rerun": "re-run by us", "self": "self-reported", "reported": "from a paper"}
 
 
 def csv_text(board: Mapping[str, Any]) -> str:
-    """Write the board as CSV, a line a row of a table and headline metric.
+    """Write the board as CSV: a line for each headline metric of each row of its tables.
 
-    A text that a spreadsheet would take for a formula is led by an apostrophe.
+    An apostrophe is put before a text that a spreadsheet would take for a formula.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\r\n")
@@ -56,7 +57,7 @@ def csv_text(board: Mapping[str, Any]) -> str:
 
 
 def markdown_text(board: Mapping[str, Any]) -> str:
-    """Write the board as Markdown, a table for each of its own, with ranks, scores and costs."""
+    """Write the board as Markdown: each of its tables with ranks, scores and costs."""
     parts = [
         f"# {_escaped(board.get('title', 'ConceptBench'))}\n",
         f"Built {board['built']} by ConceptBench {board['version']}.\n",
@@ -65,14 +66,14 @@ def markdown_text(board: Mapping[str, Any]) -> str:
         parts += _section(task)
     if board["rejected"]:
         parts.append("## Rejected\n\n| submission | reason |\n|---|---|")
-        parts += [f"| {_escaped(own['submission'])} | {_escaped(own['reason'])} |" for own in board["rejected"]]
+        parts += [f"| {_escaped(each['submission'])} | {_escaped(each['reason'])} |" for each in board["rejected"]]
         parts.append("")
     return "\n".join(parts)
 
 
 def _lines(task: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, metric in row["metrics"].items():
-        if "/" in name:
+        if not read_key(task["task"], name).headline:
             continue
         main = name == task["main"]
         yield {
@@ -109,12 +110,12 @@ def _section(task: Mapping[str, Any]) -> list[str]:
             f"{task['resolution']:.3f}."
         )
     lines.append("")
-    own = [row for row in task["rows"] if row["kind"] != "reported"]
-    if own and main:
-        lines += _ranking(own, main)
+    submitted = [row for row in task["rows"] if row["kind"] != "reported"]
+    if submitted and main:
+        lines += _ranking(submitted, main)
     papers = [row for row in task["rows"] if row["kind"] == "reported"]
     if papers:
-        lines.append("From papers, of other items, not ranked:\n\n| name | figures | source |\n|---|---|---|")
+        lines.append("Figures from papers, of other items, not ranked:\n\n| name | figures | source |\n|---|---|---|")
         for row in papers:
             figures = ", ".join(f"{name} {metric['value']:g}" for name, metric in row["metrics"].items())
             lines.append(f"| {_escaped(row['name'])} | {_escaped(figures)} | {_escaped(row['source'])} |")
@@ -125,7 +126,7 @@ def _section(task: Mapping[str, Any]) -> list[str]:
 def _ranking(rows: list[Mapping[str, Any]], main: str) -> list[str]:
     lines = [f"| rank | name | system | {main}, re-run by us | {main}, self-reported | cost (USD) | seconds | date |"]
     lines.append("|---|---|---|---|---|---|---|---|")
-    for row in sorted(rows, key=lambda own: (own["rank"] is None, own["rank"] or 0, -own["metrics"][main]["value"])):
+    for row in sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0, -row["metrics"][main]["value"])):
         score = _score(row["metrics"][main])
         cells = [
             _rank(row),
@@ -160,6 +161,6 @@ def _cell(value: Any) -> Any:
 
 
 def _escaped(text: str) -> str:
-    """Write a text so that Markdown, and HTML in it, take it as it stands."""
+    """Escape a text so that Markdown and HTML show it literally."""
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", flat)

@@ -1,4 +1,4 @@
-"""Verification: every submission is data from a stranger, and every number is computed again before it counts."""
+"""Verification: a submission is data from a stranger, and all of its numbers are computed again from its records."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from conceptbench.eval.report.write import TOLERANCE
-from conceptbench.eval.result import Metric, package_version
-from conceptbench.eval.run import TASKS
+from conceptbench.eval.result import package_version
+from conceptbench.eval.run import TOLERANCE, exact, same_metric
+from conceptbench.eval.task import Task
 from conceptbench.leaderboard.documents import read_object
 from conceptbench.leaderboard.items import check_items
 from conceptbench.leaderboard.names import fault_of_folder, skeleton
 from conceptbench.leaderboard.reported import reported_figures
 from conceptbench.leaderboard.settings import Board, open_board
-from conceptbench.leaderboard.submission import Place, Submission, file_digest, places, read_submission
+from conceptbench.leaderboard.submission import Location, Submission, file_digest, locations, read_submission
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import write_json
 from conceptbench.runtime.models import MINILM, model_folder
@@ -30,25 +30,25 @@ ACCEPTED: Final = "accepted"
 REJECTED: Final = "rejected"
 
 ENCODER_TOLERANCE: Final = 1e-3
-"""Metrics that an encoder computes may differ by this much: its last digits hang on the machine, and a rank flips."""
+"""Metrics that an encoder computes may differ by this much: its last digits depend on the machine, and may turn ranks
+around."""
 
-_OF_ENCODER = (
-    "bertscore",
-    "discrimination",
-    "explanation_similarity",
-    "gold_similarity",
-    "identification",
-    "label_correlation",
-)
 _LARGEST_VERDICT = 1 << 16
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a submission: accepted, or rejected for a reason of one line.
+    """The decision on a submission.
 
-    `digest` is that of the submission's files, `check` names what verified it, `items` what it was asked. `clash` marks
-    a rejection for what other submissions are, not for what this one is.
+    Attributes
+    ----------
+    submission : its name.
+    verdict : `accepted` or `rejected`.
+    reason : why it is rejected, in one line.
+    digest : of the submission's files.
+    check : names the version and the settings that it was verified with.
+    items : the digest of its items.
+    clash : whether it is rejected because of another submission, such as one that has the same name.
     """
 
     submission: str
@@ -67,7 +67,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Checked:
-    """A submission with its verdict; None where it could not even be read, or is rejected."""
+    """A verdict with the submission; None where that is rejected."""
 
     verdict: Verdict
     submission: Submission | None
@@ -76,37 +76,37 @@ class Checked:
 def verify(path: str | Path, *, again: bool = False, progress: Progress | None = None) -> list[Checked]:
     """Verify all submissions of a board, and write each verdict to its folder `verdicts/`.
 
-    What has not changed since a verdict of this version is not computed again.
+    A submission that has not changed since a verdict of this version is not verified again.
 
     Parameters
     ----------
     path : a board's folder, with `submissions/` in it.
-    again : compute everything again all the same.
+    again : whether to verify every submission, even one that has not changed.
 
     Raises
     ------
     InputError
-        if there is no board there, or the pinned encoder is not installed; what is wrong with a submission is its
-        verdict.
+        if there is no board there, or the pinned encoder is not installed. An error in a submission is not raised; it
+        is the reason of its verdict.
     """
     board = open_board(path)
-    found = list(places(board.submissions))
-    if found:
-        # What this machine lacks must not become the verdict on a submission.
+    to_verify = list(locations(board.submissions))
+    if to_verify:
+        # A model that is missing on this machine must not become the verdict on a submission.
         model_folder(MINILM)
     progress = progress or Silent()
     checked = []
-    with progress.stage("Verifying submissions", len(found)) as advance:
-        for place in found:
-            checked.append(_verified(place, board, again, progress))
+    with progress.stage("Verifying submissions", len(to_verify)) as advance:
+        for location in to_verify:
+            checked.append(_verified(location, board, again, progress))
             advance(1)
     checked = _without_clashes(checked, board)
-    for own in checked:
-        _write(own.verdict, board)
+    for each in checked:
+        _write(each.verdict, board)
     return checked
 
 
-def check_submission(place: Place, board: Board) -> tuple[Submission, str]:
+def check_submission(location: Location, board: Board) -> tuple[Submission, str]:
     """Check one submission by itself; give it with the digest of its items.
 
     Raises
@@ -114,81 +114,72 @@ def check_submission(place: Place, board: Board) -> tuple[Submission, str]:
     ConceptBenchError
         if it is not as it must be; the message says why.
     """
-    submission = read_submission(place)
+    submission = read_submission(location)
     items = check_items(submission, board)
     _check_metrics(submission)
     return submission, items
 
 
-def _verified(place: Place, board: Board, again: bool, progress: Progress) -> Checked:
+def _verified(location: Location, board: Board, again: bool, progress: Progress) -> Checked:
     check = _check_name(board)
     digest = ""
     try:
-        if not place.fault:
-            digest = file_digest(place.folder)
-        known = None if again else _known(place.name, board)
+        if not location.fault:
+            digest = file_digest(location.folder)
+        known = None if again else _known(location.name, board)
         if (
             known is not None
             and digest
             and known.digest == digest
             and not known.clash
-            and (reused := _reused(known, place, check))
+            and (reused := _reused(known, location, check))
         ):
             return reused
-        submission, items = check_submission(place, board)
+        submission, items = check_submission(location, board)
     except ConceptBenchError as error:
-        reason = str(error).replace(f"{place.folder}/", "")
+        reason = str(error).replace(f"{location.folder}/", "")
     except Exception as error:  # noqa: BLE001 - one bad submission must not keep the others from their verdicts
         reason = f"cannot be scored ({type(error).__name__}: {shown(str(error))})"
         progress.note(
-            f"{place.name}: {reason}. If a run of `conceptbench eval` wrote it, this is a bug: please report it."
+            f"{location.name}: {reason}. If a run of `conceptbench eval` wrote it, this is a bug: please report it."
         )
     else:
-        return Checked(Verdict(place.name, ACCEPTED, "", digest, check, items), submission)
-    return Checked(Verdict(place.name, REJECTED, " ".join(reason.split()), digest, check), None)
+        return Checked(Verdict(location.name, ACCEPTED, "", digest, check, items), submission)
+    return Checked(Verdict(location.name, REJECTED, " ".join(reason.split()), digest, check), None)
 
 
-def _reused(known: Verdict, place: Place, check: str) -> Checked | None:
-    """Take over a verdict on files that did not change; of an earlier version, only where that alone could give it."""
+def _reused(known: Verdict, location: Location, check: str) -> Checked | None:
+    """Reuse a verdict on files that did not change; that of an earlier version only where this one cannot decide."""
     if not known.accepted:
         return Checked(known, None) if known.check == check else None
-    submission = read_submission(place, verified=True)
+    submission = read_submission(location, verified=True)
     return Checked(known, submission) if known.check == check or submission.archived else None
 
 
 def _check_metrics(submission: Submission) -> None:
-    """Compute all metrics again, and compare."""
-    result = submission.result
-    found = TASKS[result.task].recompute(submission.folder, result, None)
-    for name in [*result.metrics, *found]:
-        stated, right = result.metrics.get(name), found.get(name)
-        if stated is None or right is None or not _same(stated, right, _tolerance(name)):
+    """Compute all metrics again from the records, and compare them with those of the result."""
+    stated, computed, task = submission.result.metrics, submission.run.metrics, submission.run.task
+    for name in {**stated, **computed}:
+        if not same_metric(stated.get(name), computed.get(name), _tolerance(name, task)):
             raise InputError(
-                f"result.json: metric {shown(name)} is {_exact(stated)}, but {_exact(right)} by its records"
+                f"result.json: metric {shown(name)} is {exact(stated.get(name))}, but {exact(computed.get(name))} by "
+                "its records"
             )
 
 
-def _tolerance(name: str) -> float:
-    return ENCODER_TOLERANCE if name.startswith(_OF_ENCODER) else TOLERANCE
-
-
-def _same(stated: Metric, right: Metric, within: float) -> bool:
-    pairs = ((stated.value, right.value), (stated.low, right.low), (stated.high, right.high))
-    return stated.n == right.n and all(abs(one - other) <= within for one, other in pairs)
-
-
-def _exact(metric: Metric | None) -> str:
-    return "absent" if metric is None else f"{metric.value:.6g} ({metric.low:.6g} to {metric.high:.6g}, n {metric.n})"
+def _tolerance(key: str, task: Task) -> float:
+    metric = task.metric(task.key(key).name)
+    return ENCODER_TOLERANCE if metric is not None and metric.by_encoder else TOLERANCE
 
 
 def _without_clashes(checked: Sequence[Checked], board: Board) -> list[Checked]:
-    """Reject names that are taken, and answers that were submitted before: who was accepted first stays."""
-    owners = {skeleton(own.name): f"{own.name}, a published figure" for own in reported_figures()}
+    """Reject names that are taken, and answers that were submitted before; the first accepted submission stays."""
+    owners = {skeleton(figure.name): f"{figure.name}, a published figure" for figure in reported_figures()}
     folders: dict[str, Submission] = {}
     answers: dict[str, str] = {}
     clashes: dict[str, str] = {}
-    accepted = [own.submission for own in checked if own.submission is not None]
-    for submission in sorted(accepted, key=lambda own: (*_seniority(own, board), own.name)):
+    accepted = [each.submission for each in checked if each.submission is not None]
+    for submission in sorted(accepted, key=lambda accepted: (*_seniority(accepted, board), accepted.name)):
         clash = _clash(submission, owners, folders, answers, board)
         if clash:
             clashes[submission.name] = clash
@@ -198,14 +189,15 @@ def _without_clashes(checked: Sequence[Checked], board: Board) -> list[Checked]:
         if submission.name not in board.rerun:
             answers.setdefault(_answers(submission), submission.name)
     return [
-        Checked(replace(own.verdict, verdict=REJECTED, reason=clashes[own.verdict.submission], clash=True), None)
-        if own.verdict.submission in clashes
-        else own
-        for own in checked
+        Checked(replace(each.verdict, verdict=REJECTED, reason=clashes[each.verdict.submission], clash=True), None)
+        if each.verdict.submission in clashes
+        else each
+        for each in checked
     ]
 
 
 def _seniority(submission: Submission, board: Board) -> tuple[bool, str]:
+    """Give a sort key: submissions that have a verdict come first, then the earlier ones."""
     known = _known(submission.name, board)
     return known is None or not known.accepted or known.digest != submission.digest, submission.date
 
@@ -237,7 +229,7 @@ def _clash(
 
 
 def _answers(submission: Submission) -> str:
-    """Digest the records but for the raw replies, which are only for show."""
+    """Digest the records without the raw replies, on which no score depends."""
     if submission.archived:
         return submission.result.records_sha256
     columns = [name for name in submission.records.schema.names if name != "raw"]
@@ -246,7 +238,7 @@ def _answers(submission: Submission) -> str:
 
 
 def _check_name(board: Board) -> str:
-    """Name what decides on a submission by itself: this version, and the datasets that the board takes."""
+    """Name what the verdict on a single submission depends on: this version, and the datasets of the board."""
     decides = json.dumps([package_version(), sorted(map(list, board.datasets))])
     return f"{package_version()}+{hashlib.sha256(decides.encode()).hexdigest()[:12]}"
 
@@ -268,7 +260,7 @@ def _known(name: str, board: Board) -> Verdict | None:
         content.pop("decided", None)
         return Verdict(**content)
     except (InputError, TypeError):
-        # One that cannot be read is made again.
+        # A verdict that cannot be read is made again.
         return None
 
 
@@ -282,5 +274,5 @@ def _write(verdict: Verdict, board: Board) -> None:
 
 
 def rejected(checked: Sequence[Checked]) -> Iterator[Verdict]:
-    """Give the verdicts of those that are rejected."""
-    return (own.verdict for own in checked if not own.verdict.accepted)
+    """Give the verdicts on the submissions that are rejected."""
+    return (each.verdict for each in checked if not each.verdict.accepted)

@@ -1,4 +1,4 @@
-"""The layers of a store, read when they are asked for; those used last are kept."""
+"""The layers of a store, which are read when they are needed; the most recently used ones stay in memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from conceptbench.leaderboard.browse.tree import Tree
 from conceptbench.runtime.errors import InputError
 
 _CHUNK = 8192
-# Lists and searches go through all layers of a store; their tables of concepts are small.
-_CONCEPTS_KEPT, _TOKENS_KEPT, _KEPT = 256, 40, 6
+# How many layers stay in memory: many tables of concepts, which are small and needed by every list and search.
+_CONCEPTS_CACHED, _TOKENS_CACHED, _CACHED = 256, 40, 6
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A concept as lists show it; words with their counts, most frequent first."""
+    """A concept in a list; its words have their counts, and the most frequent ones come first."""
 
     concept: str
     model: str
@@ -34,7 +34,7 @@ class Entry:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Entry:
-        """Make one from a row of the store's table of concepts."""
+        """Make an entry from a row of the store's table of concepts."""
         words = [(word["word"], word["count"]) for word in row["words"]]
         names = ("concept", "model", "layer", "label", "size", "cohesion")
         return cls(words=words, **{name: row[name] for name in names})
@@ -46,9 +46,10 @@ class Tokens:
 
     Attributes
     ----------
-    owner : the place of each token's concept in the table of concepts, int64 of shape (tokens,).
-    sentences, positions : where each stands, int64 of shape (tokens,).
-    types : the distinct words; `codes` says which of them each token is, int64 of shape (tokens,).
+    owner : the row of each token's concept in the table of concepts, int64 of shape (tokens,).
+    sentences, positions : the sentence of each token and its position in there, int64 of shape (tokens,).
+    types : the distinct words.
+    codes : which of the distinct words each token is, int64 of shape (tokens,).
     """
 
     owner: np.ndarray
@@ -58,33 +59,33 @@ class Tokens:
     codes: np.ndarray
 
     @property
-    def places(self) -> np.ndarray:
-        """One number a token, the same in every layer, int64 of shape (tokens,)."""
-        places: np.ndarray = (self.sentences << 32) | self.positions
-        return places
+    def locations(self) -> np.ndarray:
+        """A number for each token that is the same in every layer, int64 of shape (tokens,)."""
+        locations: np.ndarray = (self.sentences << 32) | self.positions
+        return locations
 
     def words(self, rows: np.ndarray, most: int) -> list[tuple[str, int]]:
-        """Count the words of some tokens; give the most frequent ones."""
+        """Give the `most` frequent words of some tokens, with their counts."""
         counts = np.bincount(self.codes[rows], minlength=len(self.types))
         ranked = np.argsort(-counts, kind="stable")[:most]
         return [(self.types[code], int(counts[code])) for code in ranked if counts[code]]
 
 
 class Layers:
-    """A store's tables by layer. Files that change while it is open are not read again."""
+    """A store's tables by layer. Files that change while the store is open are not read again."""
 
     def __init__(self, store: ConceptStore) -> None:
         self.store = store
-        self.concepts = lru_cache(_CONCEPTS_KEPT)(self._concepts)
-        self.tokens = lru_cache(_TOKENS_KEPT)(self._tokens)
-        self.tree = lru_cache(_KEPT)(self._tree)
-        self.centroids = lru_cache(_KEPT)(self._centroids)
-        self.annotations = lru_cache(_KEPT)(self._annotations)
+        self.concepts = lru_cache(_CONCEPTS_CACHED)(self._concepts)
+        self.tokens = lru_cache(_TOKENS_CACHED)(self._tokens)
+        self.tree = lru_cache(_CACHED)(self._tree)
+        self.centroids = lru_cache(_CACHED)(self._centroids)
+        self.annotations = lru_cache(_CACHED)(self._annotations)
         self.sentences = cache(store.sentences)
 
-    def entry(self, model: str, layer: int, place: int) -> Entry:
-        """Give the concept at a place in the layer's table."""
-        return Entry.of(self.concepts(model, layer).slice(int(place), 1).to_pylist()[0])
+    def entry(self, model: str, layer: int, row: int) -> Entry:
+        """Give the concept in a row of the layer's table."""
+        return Entry.of(self.concepts(model, layer).slice(int(row), 1).to_pylist()[0])
 
     def _concepts(self, model: str, layer: int) -> pa.Table:
         return self.store.concepts(model, layer).combine_chunks()
@@ -93,7 +94,7 @@ class Layers:
         table = self.store.occurrences(model, layer)
         owner = pc.index_in(table["concept"], value_set=self.concepts(model, layer)["concept"])
         if owner.null_count:
-            raise InputError(f"{self.store.path}, layer {layer} of {model}: has tokens of a concept that is not there")
+            raise InputError(f"{self.store.path}, layer {layer} of {model}: has tokens of a concept that it lacks")
         words = table["word"].combine_chunks().dictionary_encode()
         return Tokens(
             owner=owner.to_numpy().astype(np.int64),
@@ -113,7 +114,7 @@ class Layers:
             raise InputError(f"{self.store.path}, tree of layer {layer} of {model}: {error}; build it again") from error
 
     def _centroids(self, model: str, layer: int) -> np.ndarray | None:
-        """Give the mean vector of each concept, float64 of shape (concepts, width); None without vectors."""
+        """Give the mean vector of each concept, float64 of shape (concepts, width); None where there are no vectors."""
         owner = self.tokens(model, layer).owner
         try:
             vectors = self.store.vectors(model, layer)

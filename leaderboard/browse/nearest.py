@@ -24,50 +24,61 @@ class Near:
     measure: Measure
 
 
-def in_layer(layers: Layers, model: str, layer: int, place: int) -> list[Near]:
-    """Give the concepts of a layer nearest to one of them, nearest first.
+def in_layer(layers: Layers, model: str, layer: int, row: int) -> list[Near]:
+    """Give the concepts that are nearest to one of their layer, nearest first.
 
-    By the Euclidean distance between mean vectors; where the store has no vectors, by shared words: the words that
-    both have, over those that one of them has.
+    They are ordered by the Euclidean distance between mean vectors. Where the store has no vectors, they are ordered by
+    shared words: the number of words that both concepts have, divided by the number that either has.
+
+    Parameters
+    ----------
+    row : of the concept in the layer's table.
     """
     centroids = layers.centroids(model, layer)
     if centroids is not None:
-        values = np.sqrt(np.square(centroids - centroids[place]).sum(axis=1))
+        values = np.sqrt(np.square(centroids - centroids[row]).sum(axis=1))
         measure: Measure = "distance"
         order = np.argsort(values, kind="stable")
     else:
-        values = _shared_words(layers, model, layer, place)
+        values = _shared_words(layers, model, layer, row)
         measure = "words"
         order = np.argsort(-values, kind="stable")
-    ranked = [other for other in order.tolist() if other != place and (measure == "distance" or values[other] > 0)]
-    return [Near(layers.entry(model, layer, other), float(values[other]), measure) for other in ranked[:NEAREST]]
+    ranked = [rival for rival in order.tolist() if rival != row and (measure == "distance" or values[rival] > 0)]
+    return [Near(layers.entry(model, layer, rival), float(values[rival]), measure) for rival in ranked[:NEAREST]]
 
 
-def in_other_layers(layers: Layers, model: str, layer: int, place: int) -> list[Near]:
-    """Give, of each other layer of the model, the concept that shares most tokens with one: shared over all of both."""
+def in_other_layers(layers: Layers, model: str, layer: int, row: int) -> list[Near]:
+    """Give, of each other layer of the model, the concept that shares most tokens with one.
+
+    The value is the number of shared tokens divided by the number of tokens that either concept has.
+
+    Parameters
+    ----------
+    row : of the concept in the layer's table.
+    """
     tokens = layers.tokens(model, layer)
-    own = tokens.places[tokens.owner == place]
-    found = []
-    for other in layers.store.layers(model):
-        if other == layer:
+    concept = tokens.locations[tokens.owner == row]
+    nearest = []
+    for second in layers.store.layers(model):
+        if second == layer:
             continue
-        theirs = layers.tokens(model, other)
-        count = len(layers.concepts(model, other))
-        shared = np.bincount(theirs.owner[np.isin(theirs.places, own)], minlength=count)
-        shares = shared / (len(own) + np.bincount(theirs.owner, minlength=count) - shared)
+        second_tokens = layers.tokens(model, second)
+        count = len(layers.concepts(model, second))
+        shared = np.bincount(second_tokens.owner[np.isin(second_tokens.locations, concept)], minlength=count)
+        shares = shared / (len(concept) + np.bincount(second_tokens.owner, minlength=count) - shared)
         best = int(np.argmax(shares))
         if shares[best] > 0:
-            found.append(Near(layers.entry(model, other, best), float(shares[best]), "tokens"))
-    return found
+            nearest.append(Near(layers.entry(model, second, best), float(shares[best]), "tokens"))
+    return nearest
 
 
-def _shared_words(layers: Layers, model: str, layer: int, place: int) -> np.ndarray:
+def _shared_words(layers: Layers, model: str, layer: int, row: int) -> np.ndarray:
     """Give the share of words that each concept of the layer has in common with one, float64 of shape (concepts,)."""
     words = layers.concepts(model, layer)["words"].combine_chunks()
     owner = pc.list_parent_indices(words).to_numpy()
     codes = words.flatten().field("word").dictionary_encode().indices.to_numpy()
-    own = np.unique(codes[owner == place])
+    concept = np.unique(codes[owner == row])
     counts = np.bincount(owner, minlength=len(words))
-    shared = np.bincount(owner[np.isin(codes, own)], minlength=len(words))
-    shares: np.ndarray = shared / np.maximum(len(own) + counts - shared, 1)
+    shared = np.bincount(owner[np.isin(codes, concept)], minlength=len(words))
+    shares: np.ndarray = shared / np.maximum(len(concept) + counts - shared, 1)
     return shares

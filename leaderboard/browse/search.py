@@ -1,4 +1,4 @@
-"""Finding concepts: by what stands in their words, labels and ids, by model and layer, in an order."""
+"""Finding concepts by their words, labels and ids, and by model and layer."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ PER_PAGE: Final = 50
 
 
 @dataclass(frozen=True)
-class Found:
-    """A page of what was found, and how many there are in all."""
+class Matches:
+    """A page of the concepts that match a query, and the number of all that match."""
 
     entries: list[Entry]
     total: int
 
 
-def find(layers: Layers, where: Sequence[tuple[str, int]], query: str, order: str, page: int) -> Found:
-    """Find the concepts in whose words, label or id every word of the query occurs.
+def find(layers: Layers, where: Sequence[tuple[str, int]], query: str, order: str, page: int) -> Matches:
+    """Find the concepts whose words, label or id contain every word of the query.
 
     Parameters
     ----------
-    where : the models and layers to look in.
-    order : one of ORDERS, with `-` in front from the largest on; empty labels and numbers come last.
-    page : from 1 on, of PER_PAGE concepts each.
+    where : the models and layers to search.
+    order : one of ORDERS, with `-` in front for descending order; empty labels and numbers come last in both.
+    page : the number of a page of PER_PAGE concepts, from 1.
     """
     terms = query.split()
     tables = []
@@ -39,34 +39,36 @@ def find(layers: Layers, where: Sequence[tuple[str, int]], query: str, order: st
         table = layers.concepts(model, layer)
         tables.append(table.filter(_mask(table, terms)) if terms else table)
     if not tables:
-        return Found([], 0)
-    found = pa.concat_tables(tables)
+        return Matches([], 0)
+    matches = pa.concat_tables(tables)
     direction = "descending" if order.startswith("-") else "ascending"
     column = order.removeprefix("-")
-    found = found.append_column("empty", pc.is_null(found[column]))
+    matches = matches.append_column("empty", pc.is_null(matches[column]))
     ties = [("model", "ascending"), ("layer", "ascending"), ("cluster", "ascending")]
     keys = [(name, direction) for name, _ in ties] if column == "concept" else [(column, direction), *ties]
-    places = pc.sort_indices(found, sort_keys=[("empty", "ascending"), *keys])
-    shown = found.take(places.slice((page - 1) * PER_PAGE, PER_PAGE))
-    return Found([Entry.of(row) for row in shown.to_pylist()], len(found))
+    ranked = pc.sort_indices(matches, sort_keys=[("empty", "ascending"), *keys])
+    of_page = matches.take(ranked.slice((page - 1) * PER_PAGE, PER_PAGE))
+    return Matches([Entry.of(row) for row in of_page.to_pylist()], len(matches))
 
 
 def _mask(table: pa.Table, terms: Sequence[str]) -> pa.Array:
-    """Tell which concepts of a layer hold every term."""
+    """Tell which concepts of a layer contain every term."""
     words = table["words"].combine_chunks()
     owner = pc.list_parent_indices(words).to_numpy()
     flat = words.flatten().field("word")
     mask = np.ones(len(table), dtype=bool)
     for term in terms:
-        own = np.zeros(len(table), dtype=bool)
-        own[owner[_contains(flat, term)]] = True
+        has_term = np.zeros(len(table), dtype=bool)
+        has_term[owner[_contains(flat, term)]] = True
         for name in ("label", "concept"):
-            own |= _contains(table[name], term)
-        mask &= own
+            has_term |= _contains(table[name], term)
+        mask &= has_term
     return pa.array(mask)
 
 
 def _contains(texts: pa.Array | pa.ChunkedArray, term: str) -> np.ndarray:
-    found = pc.fill_null(pc.match_substring(texts, term, ignore_case=True), False)
-    contains: np.ndarray = found.to_numpy(zero_copy_only=False) if isinstance(found, pa.Array) else found.to_numpy()
+    matches = pc.fill_null(pc.match_substring(texts, term, ignore_case=True), False)
+    contains: np.ndarray = (
+        matches.to_numpy(zero_copy_only=False) if isinstance(matches, pa.Array) else matches.to_numpy()
+    )
     return contains

@@ -1,4 +1,4 @@
-"""A layer's merge tree as one walks in it: up from a concept to the root, down to its tokens."""
+"""A layer's merge tree, which can be walked up from a concept to the root, and down to its tokens."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Tree:
     children : the two nodes that a merge joins, int64 of shape (n - 1, 2).
     heights : of the merges, float64 of shape (n - 1,).
     parents : of each node, int64 of shape (2n - 1,); that of the root is the root itself.
-    leaves : the tokens in an order in which those of each node stand side by side, int64 of shape (n,).
-    starts, sizes : of each node, where its tokens start in `leaves`, and how many they are, int64 of shape (2n - 1,).
-    owners : the concept that all tokens of a node are in, or -1, int64 of shape (2n - 1,).
+    leaves : the tokens in an order in which the tokens of each node are adjacent, int64 of shape (n,).
+    starts, sizes : of each node, the index of its first token in `leaves`, and their number, int64 of shape (2n - 1,).
+    owners : of each node, the concept that has all of its tokens, or -1, int64 of shape (2n - 1,).
     """
 
     children: np.ndarray
@@ -32,7 +32,7 @@ class Tree:
 
     @classmethod
     def of(cls, linkage: np.ndarray, owner: np.ndarray) -> Tree:
-        """Make one from a tree in scipy's convention and the concept of each token.
+        """Make a tree from a linkage in scipy's convention and the concept of each token.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Tree:
         return float(self.heights[node - n]) if node >= n else 0.0
 
     def below(self, node: int) -> list[int]:
-        """The two nodes that a node joins, the larger one first; none below a token."""
+        """The two nodes that a node joins, the larger one first; none for a token."""
         n = len(self.leaves)
         if node < n:
             return []
@@ -80,14 +80,14 @@ class Tree:
         return np.sort(self.leaves[start : start + self.sizes[node]])
 
     def branches(self, concept: int) -> list[int]:
-        """The largest nodes whose tokens are all in a concept: one, where it was cut from this tree; largest first."""
-        own = self.owners == concept
+        """The largest nodes whose tokens are all in a concept, largest first; one where it was cut from this tree."""
+        inside = self.owners == concept
         # The root is its own parent.
-        tops = own & ((self.owners[self.parents] != concept) | (np.arange(len(own)) == self.root))
+        tops = inside & ((self.owners[self.parents] != concept) | (np.arange(len(inside)) == self.root))
         return sorted(map(int, np.flatnonzero(tops)), key=lambda node: (-self.sizes[node], node))
 
     def up(self, node: int) -> Iterator[tuple[int, int]]:
-        """Give the nodes above a node up to the root, each with the one that joined there."""
+        """Give the nodes above a node up to the root, each with the node that joined there."""
         while node != self.root:
             above = int(self.parents[node])
             yield above, next(child for child in self.below(above) if child != node)

@@ -8,5 +8,5 @@ _CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def undirected(text: str) -> str:
-    """Replace the characters that turn text around: left open, they also turn what a page says beside it."""
+    """Replace the characters that turn text around; where one is left open, the rest of the page is turned too."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)

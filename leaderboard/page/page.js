@@ -35,7 +35,7 @@ function by(id) {
   return document.getElementById(id);
 }
 
-// A table as the script works on it: `order` is the column sorted by ("-" in front: downwards), `shown` the columns.
+// A table: `order` is the column that it is sorted by ("-" in front: downwards), `visible` are the columns shown.
 function prepareTable(node) {
   const heads = [...node.tHead.rows[0].cells];
   const table = {
@@ -47,15 +47,15 @@ function prepareTable(node) {
     usual: new Set(heads.filter((head) => !("extra" in head.dataset)).map((head) => head.dataset.key)),
     onchange: () => {},
   };
-  table.shown = new Set(table.usual);
+  table.visible = new Set(table.usual);
   for (const head of heads) {
     const title = head.querySelector("span");
     const button = element("button", { type: "button", textContent: title.textContent });
     button.addEventListener("click", () => {
       const { key } = head.dataset;
       const first = startsUp(head) ? key : `-${key}`;
-      const other = first === key ? `-${key}` : key;
-      table.order = table.order === first ? other : first;
+      const reverse = first === key ? `-${key}` : key;
+      table.order = table.order === first ? reverse : first;
       table.onchange();
     });
     title.replaceWith(button);
@@ -75,8 +75,8 @@ function columnChooser(table) {
   table.boxes = table.heads.slice(1).map((head) => {
     const box = element("input", { type: "checkbox", value: head.dataset.key });
     box.addEventListener("change", () => {
-      if (box.checked) table.shown.add(box.value);
-      else table.shown.delete(box.value);
+      if (box.checked) table.visible.add(box.value);
+      else table.visible.delete(box.value);
       table.onchange();
     });
     const note = head.querySelector("small")?.textContent ?? "";
@@ -98,7 +98,7 @@ function read(fields, tables) {
     if (table.order) query.set(`sort.${table.name}`, table.order);
     for (const { dataset } of table.heads) {
       const { key } = dataset;
-      if (table.shown.has(key) !== table.usual.has(key)) query.append(`${table.shown.has(key) ? "show" : "hide"}.${table.name}`, key);
+      if (table.visible.has(key) !== table.usual.has(key)) query.append(`${table.visible.has(key) ? "show" : "hide"}.${table.name}`, key);
     }
   }
   return String(query);
@@ -114,26 +114,26 @@ function show(fields, tables) {
   if (fields.plot.selectedIndex < 0) fields.plot.value = "cost_usd";
   for (const name of ["task", "kind"]) if (fields[name].selectedIndex < 0) fields[name].value = "";
   const words = fields.q.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let found = 0;
+  let matching = 0;
   let all = 0;
   for (const table of tables) {
     table.order = query.get(`sort.${table.name}`) ?? "";
-    table.shown = new Set(table.usual);
-    for (const key of query.getAll(`show.${table.name}`)) table.shown.add(key);
-    for (const key of query.getAll(`hide.${table.name}`)) table.shown.delete(key);
+    table.visible = new Set(table.usual);
+    for (const key of query.getAll(`show.${table.name}`)) table.visible.add(key);
+    for (const key of query.getAll(`hide.${table.name}`)) table.visible.delete(key);
     showColumns(table);
     showOrder(table);
-    let own = 0;
+    let visibleRows = 0;
     for (const row of table.rows) {
       const { words: text, kind } = row.dataset;
       row.hidden = !(words.every((word) => text.includes(word)) && (!fields.kind.value || kind === fields.kind.value));
-      own += !row.hidden;
+      visibleRows += !row.hidden;
     }
-    table.node.parentElement.hidden = !own;
+    table.node.parentElement.hidden = !visibleRows;
     const section = table.node.closest(".table");
-    const wanted = !fields.task.value || section.dataset.task === fields.task.value;
-    if (section.tagName === "DETAILS" && words.length && own) section.open = true;
-    found += wanted ? own : 0;
+    const ofTask = !fields.task.value || section.dataset.task === fields.task.value;
+    if (section.tagName === "DETAILS" && words.length && visibleRows) section.open = true;
+    matching += ofTask ? visibleRows : 0;
     all += table.rows.length;
   }
   for (const section of document.querySelectorAll(".table")) {
@@ -141,41 +141,41 @@ function show(fields, tables) {
     showPlots(section, fields.plot.value);
   }
   const narrowed = words.length || fields.task.value || fields.kind.value;
-  by("found").textContent = !narrowed ? "" : found ? `${found} of ${all} rows shown.` : "No row fits: search for less, or choose all tasks and origins.";
+  by("found").textContent = !narrowed ? "" : matching ? `${matching} of ${all} rows shown.` : "No row fits: search for less, or choose all tasks and origins.";
 }
 
 function showColumns(table) {
-  table.boxes.forEach((box) => (box.checked = table.shown.has(box.value)));
-  table.heads.forEach((head, place) => {
-    const hidden = place > 0 && !table.shown.has(head.dataset.key);
+  table.boxes.forEach((box) => (box.checked = table.visible.has(box.value)));
+  table.heads.forEach((head, index) => {
+    const hidden = index > 0 && !table.visible.has(head.dataset.key);
     head.hidden = hidden;
-    for (const row of table.rows) row.cells[place].hidden = hidden;
+    for (const row of table.rows) row.cells[index].hidden = hidden;
   });
 }
 
 function showOrder(table) {
   const key = table.order.replace(/^-/, "");
-  const place = table.heads.findIndex((head) => head.dataset.key === key);
-  table.heads.forEach((head, own) => {
-    if (own === place) head.setAttribute("aria-sort", table.order === key ? "ascending" : "descending");
+  const sorted = table.heads.findIndex((head) => head.dataset.key === key);
+  table.heads.forEach((head, index) => {
+    if (index === sorted) head.setAttribute("aria-sort", table.order === key ? "ascending" : "descending");
     else head.removeAttribute("aria-sort");
   });
   const turn = table.order === key ? 1 : -1;
   const rows = [...table.rows];
-  if (place >= 0) rows.sort((one, other) => compareCells(one.cells[place].dataset.value, other.cells[place].dataset.value, turn));
+  if (sorted >= 0) rows.sort((a, b) => compareCells(a.cells[sorted].dataset.value, b.cells[sorted].dataset.value, turn));
   table.node.tBodies[0].append(...rows);
 }
 
-// Empty cells stand last, whichever way the column is sorted.
-function compareCells(one, other, turn) {
-  if (one === undefined || other === undefined) return (one === undefined) - (other === undefined);
-  const difference = Number(one) - Number(other);
-  return turn * (Number.isNaN(difference) ? one.localeCompare(other) : difference);
+// Empty cells are last in either direction.
+function compareCells(a, b, turn) {
+  if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
+  const difference = Number(a) - Number(b);
+  return turn * (Number.isNaN(difference) ? a.localeCompare(b) : difference);
 }
 
-function showPlots(section, wanted) {
+function showPlots(section, key) {
   const plots = [...section.querySelectorAll("[data-plot]")];
-  const chosen = plots.find((plot) => plot.dataset.plot === wanted) ?? plots[0];
+  const chosen = plots.find((plot) => plot.dataset.plot === key) ?? plots[0];
   const hidden = new Set([...section.querySelectorAll("tr[hidden]")].map((row) => row.dataset.row));
   for (const plot of plots) {
     plot.hidden = plot !== chosen;
@@ -193,8 +193,8 @@ function addPick(row, table) {
   const pick = { id: row.dataset.row, table, name, box };
   box.setAttribute("aria-label", `compare ${name}`);
   box.addEventListener("change", () => {
-    const place = picks.indexOf(pick);
-    if (place >= 0) picks.splice(place, 1);
+    const index = picks.indexOf(pick);
+    if (index >= 0) picks.splice(index, 1);
     if (box.checked) {
       picks.push(pick);
       while (picks.length > 2 || picks[0].table !== table) picks.shift().box.checked = false;
@@ -210,10 +210,10 @@ function showTray() {
   tray.replaceChildren();
   if (!picks.length) return;
   const names = element("span");
-  picks.forEach((pick, place) => names.append(place ? " and " : "", element("bdi", { textContent: pick.name })));
+  picks.forEach((pick, index) => names.append(index ? " and " : "", element("bdi", { textContent: pick.name })));
   tray.append(names);
   if (picks.length === 1) {
-    tray.append(element("span", { className: "soft", textContent: "Choose another one of the same table." }));
+    tray.append(element("span", { className: "soft", textContent: "Choose a second system of the same table." }));
     return;
   }
   const query = new URLSearchParams({ first: picks[0].id, second: picks[1].id });
@@ -244,7 +244,7 @@ function startCompare() {
 }
 
 function fill(field, tables) {
-  for (const table of tables.filter((one) => one.rows.length)) {
+  for (const table of tables.filter((each) => each.rows.length)) {
     const group = element("optgroup", { label: table.title });
     for (const row of table.rows) group.append(element("option", { value: row.id, textContent: row.name }));
     field.append(group);
@@ -262,18 +262,18 @@ function showComparison(data, rows, fields) {
   const out = by("compared");
   out.replaceChildren();
   for (const name of ["first", "second"]) {
-    if (query.get(name) && !rows.has(query.get(name))) out.append(said(`There is no system ${query.get(name)} on this board: choose another one.`));
+    if (query.get(name) && !rows.has(query.get(name))) out.append(paragraph(`There is no system ${query.get(name)} on this board: choose another one.`));
   }
   if (!first || !second) return;
-  if (first === second) return out.append(said("These are one and the same: choose another one."));
+  if (first === second) return out.append(paragraph("Both are the same system: choose another one."));
   if (first.table !== second.table) {
-    return out.append(said("These two were not asked the same items of the same version, so their scores are not compared."));
+    return out.append(paragraph("The two were not scored on the same items by the same version, so their scores are not compared."));
   }
   document.title = `${first.name} and ${second.name} – ConceptBench leaderboard`;
   out.append(...sideBySide(first, second, data.kinds), ...examplesOf(first, second));
 }
 
-function said(text) {
+function paragraph(text) {
   return element("p", { textContent: text });
 }
 
@@ -281,8 +281,8 @@ function sideBySide(first, second, kinds) {
   const { main, metrics, pairs } = first.table;
   const plain = (name, write) => [name, "", element("td", { textContent: write(first) }), element("td", { textContent: write(second) })];
   const scores = (name) => {
-    const [one, other] = [first.metrics[name], second.metrics[name]];
-    return [name, (Object.hasOwn(metrics, name) && metrics[name]) || "", scoreCell(one), scoreCell(other), differenceCell(one, other, pairOf(pairs, first.id, second.id, name))];
+    const [a, b] = [first.metrics[name], second.metrics[name]];
+    return [name, (Object.hasOwn(metrics, name) && metrics[name]) || "", scoreCell(a), scoreCell(b), differenceCell(a, b, pairOf(pairs, first.id, second.id, name))];
   };
   const shared = [...new Set([main, ...Object.keys(metrics), ...Object.keys(first.metrics)])].filter(
     (name) => Object.hasOwn(first.metrics, name) && Object.hasOwn(second.metrics, name),
@@ -317,7 +317,7 @@ function tableOf(first, second, label, rows) {
   for (const [name, note, ...cells] of rows) {
     const title = element("th", { scope: "row", textContent: name });
     if (note) title.append(element("small", { textContent: note }));
-    cells.forEach((cell, place) => (cell.dataset.column = [first.name, second.name, "first − second"][place]));
+    cells.forEach((cell, index) => (cell.dataset.column = [first.name, second.name, "first − second"][index]));
     body.append(element("tr", {}, title, ...cells, ...(cells.length < 3 ? [element("td")] : [])));
   }
   const box = element("div", { className: "wide", tabIndex: 0 }, element("table", { className: "stack" }, head, body));
@@ -330,8 +330,8 @@ function scoreCell(metric) {
   return element("td", { textContent: written(metric.value) }, element("small", { textContent: `${span(metric)}, n ${metric.n}` }));
 }
 
-function differenceCell(one, other, pair) {
-  const cell = element("td", { textContent: written(pair ? pair.value : one.value - other.value) });
+function differenceCell(a, b, pair) {
+  const cell = element("td", { textContent: written(pair ? pair.value : a.value - b.value) });
   if (pair) {
     const p = pair.p_holm < 0.001 ? "< 0.001" : pair.p_holm.toFixed(3);
     cell.append(element("small", { textContent: `${span(pair)}, p ${p} (Holm), n ${pair.n}` }));
@@ -341,8 +341,8 @@ function differenceCell(one, other, pair) {
 
 // The test of two rows on a metric, as first minus second.
 function pairOf(pairs, first, second, metric) {
-  const own = pairs.find((pair) => pair.metric === metric && pair.first === first && pair.second === second);
-  if (own) return own;
+  const stored = pairs.find((pair) => pair.metric === metric && pair.first === first && pair.second === second);
+  if (stored) return stored;
   const turned = pairs.find((pair) => pair.metric === metric && pair.first === second && pair.second === first);
   return turned && { ...turned, value: -turned.value, low: -turned.high, high: -turned.low };
 }
@@ -363,9 +363,9 @@ function examplesOf(first, second) {
   const cards = element("div", { className: "cards" });
   for (const example of shared) {
     const card = element("article", { className: "card" }, element("p", { textContent: example.shown }));
-    for (const [row, own] of [[first, example], [second, others.get(key(example))]]) {
-      const mark = own.good === null ? "" : element("span", { className: own.good ? "good" : "bad", textContent: own.good ? " ✓" : " ✗" });
-      card.append(element("p", {}, element("small", {}, element("bdi", { textContent: row.name })), element("b", { textContent: own.answer || "no answer" }), mark));
+    for (const [row, reply] of [[first, example], [second, others.get(key(example))]]) {
+      const mark = reply.good === null ? "" : element("span", { className: reply.good ? "good" : "bad", textContent: reply.good ? " ✓" : " ✗" });
+      card.append(element("p", {}, element("small", {}, element("bdi", { textContent: row.name })), element("b", { textContent: reply.answer || "no answer" }), mark));
     }
     if (example.expected) card.append(element("p", { className: "soft", textContent: `expected: ${example.expected}` }));
     cards.append(card);

@@ -1,15 +1,16 @@
-"""The plot of score against what it took: points with intervals, laid out for SVG."""
+"""The plot of score against cost or time: points with intervals, laid out for SVG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from conceptbench.eval.report.axes import axis, digits_of, signed
+from conceptbench.eval.report.numbers import signed
+from conceptbench.eval.report.plots import axis, digits_of
 from conceptbench.leaderboard.page.numbers import dollars, duration, with_interval
 
 WIDTH: Final = 640
@@ -17,19 +18,29 @@ HEIGHT: Final = 330
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 626, 14, 286
 _LONGEST_NAME = 26
 _LETTER, _LINE = 7, 14
-# From this ratio of largest to smallest on, an even axis would press most points into a corner.
+# Where the largest amount is this many times the smallest, a linear axis would press most points into a corner.
 _WIDE = 50
 
 SPENT: Final[Mapping[str, tuple[str, Callable[[float], str]]]] = {
     "cost_usd": ("cost in US dollars", dollars),
     "seconds": ("seconds", duration),
 }
-"""What a score is drawn against, by the field of a row: its name, and how an amount is written."""
+"""The amounts that a score is drawn against, by the field of a row: the name, and how an amount is written."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A row of the table in the drawing's units: `low` and `high` are the ends of its interval, `name` may be empty."""
+    """A row of the table in the drawing's units.
+
+    Attributes
+    ----------
+    row : its id.
+    text, name : its title, and the name written beside it; empty where it would cover another point.
+    x, y : its position.
+    low, high : the ends of its interval.
+    series : chooses its colour and shape.
+    left : whether its name is to its left.
+    """
 
     row: str
     text: str
@@ -44,7 +55,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A drawing of WIDTH x HEIGHT; ticks are places with labels; `missing` names the rows that have no such amount."""
+    """A drawing of WIDTH x HEIGHT.
+
+    Attributes
+    ----------
+    key, spent : the field that the score is drawn against, and its name.
+    text : the drawing in words.
+    across, up : the positions and labels of the ticks.
+    points : of the rows.
+    missing : the names of the rows that have no such amount.
+    """
 
     key: str
     spent: str
@@ -56,20 +76,20 @@ class Scatter:
 
 
 def draw_scatter(rows: Sequence[Mapping[str, Any]], metric: str, key: str) -> Scatter | None:
-    """Lay out the rows' values of a metric over what each spent; None where no row has both.
+    """Lay out the rows' values of a metric over what each row spent; None where no row has both.
 
     Parameters
     ----------
     rows : those of a table of `board.json`, in the order of their colours.
     key : one of SPENT.
     """
-    measured = [(place, row) for place, row in enumerate(rows) if metric in row["metrics"]]
-    drawn = [(place, row) for place, row in measured if row[key] is not None]
-    if not drawn:
+    measured = [(series, row) for series, row in enumerate(rows) if metric in row["metrics"]]
+    complete = [(series, row) for series, row in measured if row[key] is not None]
+    if not complete:
         return None
     spent, written = SPENT[key]
-    across, ticks_x = _scale([float(row[key]) for _, row in drawn])
-    values = [row["metrics"][metric] for _, row in drawn]
+    across, ticks_x = _scale([float(row[key]) for _, row in complete])
+    values = [row["metrics"][metric] for _, row in complete]
     ticks_y = axis(min(value["low"] for value in values), max(value["high"] for value in values))
 
     def up(value: float) -> float:
@@ -84,10 +104,10 @@ def draw_scatter(rows: Sequence[Mapping[str, Any]], metric: str, key: str) -> Sc
             y=up(value["value"]),
             low=up(value["low"]),
             high=up(value["high"]),
-            series=place,
+            series=series,
             left=across(row[key]) > (_LEFT + _RIGHT) / 2,
         )
-        for (place, row), value in zip(drawn, values, strict=True)
+        for (series, row), value in zip(complete, values, strict=True)
     ]
     digits = digits_of(ticks_y)
     return Scatter(
@@ -102,7 +122,7 @@ def draw_scatter(rows: Sequence[Mapping[str, Any]], metric: str, key: str) -> Sc
 
 
 def _scale(amounts: Sequence[float]) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
-    """Give an axis for amounts: the place of each, and its ticks. It is logarithmic where they differ widely."""
+    """Give an axis for amounts: a function to positions, and its ticks. It is logarithmic where they differ widely."""
     low, high = min(amounts), max(amounts)
     if low > 0 and high / low >= _WIDE:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
@@ -125,24 +145,23 @@ def _between(value: float, low: float, high: float) -> float:
 
 
 def _without_overlap(points: Sequence[Point]) -> list[Point]:
-    """Leave out the names that would be written over another; the point's title and the table have them."""
-    taken: list[tuple[float, float, float]] = []
-    kept = []
+    """Leave out the names that would cover others; the point's title and the table have them."""
+    names: list[tuple[float, float, float]] = []
+    legible = []
     for point in points:
         width = _LETTER * len(point.name)
         start = point.x - 10 - width if point.left else point.x + 10
-        clash = any(
-            abs(point.y - y) < _LINE and start < end and begin < start + width for y, begin, end in taken
-        ) or any(
-            other is not point and start < other.x < start + width and abs(other.y - point.y) < _LINE
-            for other in points
+        covers_name = any(abs(point.y - y) < _LINE and start < end and begin < start + width for y, begin, end in names)
+        covers_point = any(
+            neighbour is not point and start < neighbour.x < start + width and abs(neighbour.y - point.y) < _LINE
+            for neighbour in points
         )
-        if clash:
-            kept.append(Point(**{**vars(point), "name": ""}))
+        if covers_name or covers_point:
+            legible.append(replace(point, name=""))
             continue
-        taken.append((point.y, start, start + width))
-        kept.append(point)
-    return kept
+        names.append((point.y, start, start + width))
+        legible.append(point)
+    return legible
 
 
 def _shortened(name: str) -> str:

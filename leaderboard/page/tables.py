@@ -1,19 +1,18 @@
-"""The tables of the page: which columns they have, and what stands in their cells."""
+"""The tables of the page: their columns, and the texts of their cells."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from conceptbench.eval.result import Metric
+from conceptbench.eval.report.groups import bare, group_kind, natural
+from conceptbench.eval.report.plots import Plot, draw
+from conceptbench.eval.result import Metric, MetricKey
+from conceptbench.leaderboard.keys import known_task, read_key
 from conceptbench.leaderboard.page import numbers
 
-if TYPE_CHECKING:
-    from conceptbench.eval.report.write import Plot
-
-_SHOWN: Final = 2
+_METRICS_SHOWN: Final = 2
 """Metrics shown beside the main one, until the reader chooses others."""
 
 Row = Mapping[str, Any]
@@ -21,7 +20,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, the small print below, and what it is sorted by (a number, or its text)."""
+    """A cell: its text, the small print below it, and the number or text that it is sorted by."""
 
     text: str = ""
     note: str = ""
@@ -30,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `key` names it in links, `extra` is one that is hidden until the reader chooses it."""
+    """A column; `key` names it in links; an `extra` one is hidden until the reader chooses it."""
 
     key: str
     title: str
@@ -41,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of rows of the board (`rows`), or of texts (`rows` is empty)."""
+    """A table of rows of the board, or of texts; then `rows` is empty."""
 
     columns: Sequence[Column]
     cells: Sequence[Sequence[Cell]]
@@ -49,7 +48,7 @@ class Table:
 
     @classmethod
     def of_texts(cls, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
-        """Make a table of texts alone."""
+        """Make a table of texts."""
         return cls(
             [Column(name, name, words=True) for name in columns], [[Cell(text) for text in row] for row in cells]
         )
@@ -57,7 +56,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A row's metrics by group: a table, and the main metric drawn."""
+    """A row's metrics by group: a table, and a plot of the main metric."""
 
     title: str
     table: Table
@@ -71,7 +70,7 @@ def ranking(task: Mapping[str, Any], rows: Sequence[Row]) -> Table | None:
     """
     if not rows:
         return None
-    found = [
+    columns = [
         (Column("rank", "rank"), [_rank(row) for row in rows]),
         *_scores(task, rows),
         (Column("cost", "cost"), [_amount(row["cost_usd"], numbers.dollars) for row in rows]),
@@ -79,7 +78,7 @@ def ranking(task: Mapping[str, Any], rows: Sequence[Row]) -> Table | None:
         (Column("tokens", "tokens in, out", extra=True), [_tokens(row["tokens"]) for row in rows]),
         (Column("date", "date", words=True), [Cell(row["date"], value=row["date"]) for row in rows]),
     ]
-    return _table(found, rows)
+    return _table(columns, rows)
 
 
 def reported(task: Mapping[str, Any], rows: Sequence[Row]) -> Table | None:
@@ -91,38 +90,50 @@ def reported(task: Mapping[str, Any], rows: Sequence[Row]) -> Table | None:
 
 
 def breakdowns(task: Mapping[str, Any], row: Row) -> list[Breakdown]:
-    """Break a row's metrics down, by what their groups are."""
-    groups: dict[str, list[str]] = {}
-    for key in row["metrics"]:
-        _, slash, group = key.partition("/")
-        sort = _sort(task["task"], group)
-        if slash and group not in groups.setdefault(sort, []):
-            groups[sort].append(group)
-    # One group alone is all that there is.
-    return [_breakdown(task, row, sort, _natural(own)) for sort, own in groups.items() if len(own) > 1]
+    """Break a row's metrics down: a breakdown for each kind of group, such as layers."""
+    by_group: dict[str, dict[str, Any]] = {}
+    for text, metric in row["metrics"].items():
+        key = read_key(task["task"], text)
+        if not key.headline:
+            by_group.setdefault(_group(key), {})[key.name] = metric
+    known = known_task(task["task"])
+    kinds: dict[str, list[str]] = {}
+    for group in by_group:
+        kinds.setdefault(group_kind(group, known.groups if known is not None else {}), []).append(group)
+    # A single group would only repeat the numbers of the whole.
+    return [
+        _breakdown(task, row, kind, {group: by_group[group] for group in natural(groups)})
+        for kind, groups in kinds.items()
+        if len(groups) > 1
+    ]
 
 
 def names(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    """Give the metrics that the rows have, without their groups: the main one first, then as the task lists them."""
-    known = list(dict.fromkeys([*([task["main"]] if task["main"] else []), *task["metrics"]]))
-    there = dict.fromkeys(key for row in rows for key in row["metrics"] if "/" not in key)
-    return [name for name in [*known, *(name for name in there if name not in known)] if name in there]
+    """Give the headline metrics of the rows: the main one first, then the others in the order of the task."""
+    listed = [*([task["main"]] if task["main"] else []), *task["metrics"]]
+    present = dict.fromkeys(text for row in rows for text in row["metrics"] if read_key(task["task"], text).headline)
+    return [name for name in dict.fromkeys([*listed, *present]) if name in present]
 
 
-def _breakdown(task: Mapping[str, Any], row: Row, sort: str, groups: Sequence[str]) -> Breakdown:
-    # This brings torch along, which serving a page must not wait for.
-    from conceptbench.eval.report.write import draw
+def _group(key: MetricKey) -> str:
+    """Name what a metric of a breakdown is of: its condition, its group, or both."""
+    return str(key._replace(name=""))
 
-    metrics, main = row["metrics"], task["main"]
-    inside = [name for name in names(task, [row]) if any(f"{name}/{group}" in metrics for group in groups)]
+
+def _breakdown(
+    task: Mapping[str, Any], row: Row, kind: str, by_group: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> Breakdown:
+    main = task["main"]
+    measured = [name for name in names(task, [row]) if any(name in metrics for metrics in by_group.values())]
     cells = [
-        [Cell(_bare(group)), *(_metric(metrics.get(f"{name}/{group}"), with_n=True) for name in inside)]
-        for group in groups
+        [Cell(bare(group)), *(_metric(metrics.get(name), with_n=True) for name in measured)]
+        for group, metrics in by_group.items()
     ]
-    measured = [(_bare(group), metrics[f"{main}/{group}"]) for group in groups if f"{main}/{group}" in metrics]
-    bars = [(name, [(0, main, Metric(**metric))]) for name, metric in measured]
-    columns = [Column("group", sort, words=True), *(Column(name, name) for name in inside)]
-    return Breakdown(f"By {sort}", Table(columns, cells), draw(f"{main} by {sort}", bars) if bars else None)
+    bars = [
+        (bare(group), [(0, main, Metric(**metrics[main]))]) for group, metrics in by_group.items() if main in metrics
+    ]
+    columns = [Column("group", kind, words=True), *(Column(name, name) for name in measured)]
+    return Breakdown(f"By {kind}", Table(columns, cells), draw(f"{main} by {kind}", bars) if bars else None)
 
 
 def _scores(task: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[Column, list[Cell]]]:
@@ -138,24 +149,25 @@ def _scores(task: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[Column, 
 
 def _metrics(task: Mapping[str, Any], rows: Sequence[Row], *, hide: bool) -> list[tuple[Column, list[Cell]]]:
     main = task["main"]
-    whole = [name for name in names(task, rows) if not hide or name != main]
-    groups = _natural({key for row in rows for key in row["metrics"] if main and key.startswith(f"{main}/")})
-    found = []
-    for place, name in enumerate([*whole, *groups]):
-        own = [row["metrics"][name] for row in rows if name in row["metrics"]]
-        same = len({metric["n"] for metric in own}) == 1
-        note = f"n {own[0]['n']:,}" if same and own[0]["n"] else ""
-        column = Column(name, name, note, extra=hide and place >= _SHOWN)
-        found.append((column, [_metric(row["metrics"].get(name), with_n=not same) for row in rows]))
-    return found
+    headlines = [name for name in names(task, rows) if not hide or name != main]
+    keys = {text: read_key(task["task"], text) for row in rows for text in row["metrics"]}
+    breakdown = natural(text for text, key in keys.items() if key.name == main and not key.headline)
+    columns = []
+    for position, text in enumerate([*headlines, *breakdown]):
+        metrics = [row["metrics"][text] for row in rows if text in row["metrics"]]
+        same = len({metric["n"] for metric in metrics}) == 1
+        note = f"n {metrics[0]['n']:,}" if same and metrics[0]["n"] else ""
+        column = Column(text, text, note, extra=hide and position >= _METRICS_SHOWN)
+        columns.append((column, [_metric(row["metrics"].get(text), with_n=not same) for row in rows]))
+    return columns
 
 
-def _table(found: Sequence[tuple[Column, list[Cell]]], rows: Sequence[Row]) -> Table:
+def _table(columns: Sequence[tuple[Column, list[Cell]]], rows: Sequence[Row]) -> Table:
     """Put columns together, without those that are empty."""
-    kept = [(column, cells) for column, cells in found if any(cell.value is not None for cell in cells)]
+    filled = [(column, cells) for column, cells in columns if any(cell.value is not None for cell in cells)]
     return Table(
-        columns=[column for column, _ in kept],
-        cells=[[cells[place] for _, cells in kept] for place in range(len(rows))],
+        columns=[column for column, _ in filled],
+        cells=[[cells[number] for _, cells in filled] for number in range(len(rows))],
         rows=rows,
     )
 
@@ -184,32 +196,3 @@ def _amount(amount: float | None, written: Callable[[float], str]) -> Cell:
 
 def _tokens(tokens: Mapping[str, int]) -> Cell:
     return Cell(f"{tokens['in']:,}, {tokens['out']:,}", value=tokens["in"] + tokens["out"])
-
-
-def _sort(task: str, group: str) -> str:
-    """Tell what a group is one of."""
-    from conceptbench.eval.run import TASKS
-
-    known = TASKS[task].groups if task in TASKS else {}
-    if group in known:
-        return known[group]
-    if "=" in group:
-        return group.partition("=")[0]
-    return "layer" if re.fullmatch(r"(.+-)?L\d+", group) else "kind"
-
-
-def _bare(group: str) -> str:
-    return group.partition("=")[2] or group
-
-
-def _natural(groups: Sequence[str] | set[str]) -> list[str]:
-    """Sort with numbers by their size."""
-    return sorted(
-        groups,
-        key=lambda group: [
-            (1, float(part), "") if part[:1].isdecimal() else (0, 0.0, part) for part in _NUMBER.split(group)
-        ],
-    )
-
-
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)")

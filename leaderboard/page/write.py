@@ -1,4 +1,4 @@
-"""Writing the leaderboard's page: files that need no server, no other host, and to be read no script."""
+"""Writing the leaderboard's page: files that need no server and no other host, and can be read without scripts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import jinja2
 
+from conceptbench.leaderboard.keys import read_key
 from conceptbench.leaderboard.page import numbers
 from conceptbench.leaderboard.page.direction import undirected
 from conceptbench.leaderboard.page.plot import SPENT, draw_scatter
@@ -25,7 +26,7 @@ SCHEMA: Final = "conceptbench.board/1"
 KINDS: Final = {"rerun": "re-run by us", "self": "self-reported", "reported": "from a paper"}
 _LONGEST_SLUG = 80
 _LONGEST_TEXT = 400
-_DIGEST_SHOWN = 12
+_DIGITS_SHOWN = 12
 
 
 def write_page(board: Mapping[str, Any], out: Path) -> None:
@@ -33,8 +34,8 @@ def write_page(board: Mapping[str, Any], out: Path) -> None:
 
     Parameters
     ----------
-    board : what `board.json` holds; every text in it may be hostile.
-    out : folder, made where it is not there; pages of rows that are no longer on the board are removed.
+    board : the contents of `board.json`; every text in it may be hostile.
+    out : a folder, which is made if it does not exist; pages of rows that are no longer on the board are removed.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def _pages(board: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _slug(name: str) -> str:
-    """Name something in paths and anchors: readable, and by its digest distinct."""
+    """Name something in paths and anchors: readable, and distinct by a digest."""
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST_SLUG]
     return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -95,10 +96,10 @@ def _index_page(board: Mapping[str, Any], pages: Mapping[str, str]) -> str:
 
 
 def _section(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what the index shows of one table of the board."""
-    own = [row for row in task["rows"] if row["kind"] != "reported"]
+    """Lay out one table of the board for the index."""
+    submitted = [row for row in task["rows"] if row["kind"] != "reported"]
     main = task["main"]
-    ranked = sorted(own, key=lambda row: (row["rank"] is None, row["rank"] or 0, -_value(row, main), row["id"]))
+    ranked = sorted(submitted, key=lambda row: (row["rank"] is None, row["rank"] or 0, -_value(row, main), row["id"]))
     papers = sorted(
         (row for row in task["rows"] if row["kind"] == "reported"), key=lambda row: (-_value(row, main), row["id"])
     )
@@ -112,8 +113,8 @@ def _section(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(row: Mapping[str, Any], metric: str | None) -> float:
-    found = row["metrics"].get(metric)
-    return found["value"] if found else float("-inf")
+    measured = row["metrics"].get(metric)
+    return measured["value"] if measured else float("-inf")
 
 
 def _histories(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -127,7 +128,7 @@ def _histories(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 def _system_page(
     board: Mapping[str, Any], task: Mapping[str, Any], row: Mapping[str, Any], pages: Mapping[str, str]
 ) -> str:
-    rows = {other["id"]: other for other in task["rows"]}
+    rows = {each["id"]: each for each in task["rows"]}
     return _render(
         "system.html.jinja",
         board,
@@ -147,17 +148,17 @@ def _system_page(
 
 
 def _against(
-    pairs: Sequence[Mapping[str, Any]], own: str, rows: Mapping[str, Mapping[str, Any]]
+    pairs: Sequence[Mapping[str, Any]], row: str, rows: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """Give the tests of a row against others, each as the other row and own minus other."""
-    found = []
+    """Give the tests of a row against the others: each rival, and the difference of the row minus the rival."""
+    tests = []
     for pair in pairs:
-        if pair["first"] == own:
-            found.append((rows[pair["second"]], dict(pair)))
-        elif pair["second"] == own:
+        if pair["first"] == row:
+            tests.append((rows[pair["second"]], dict(pair)))
+        elif pair["second"] == row:
             turned = {"value": -pair["value"], "low": -pair["high"], "high": -pair["low"]}
-            found.append((rows[pair["first"]], {**pair, **turned}))
-    return found
+            tests.append((rows[pair["first"]], {**pair, **turned}))
+    return tests
 
 
 def _records(rows: Sequence[Mapping[str, Any]]) -> Table | None:
@@ -179,13 +180,13 @@ def _written(value: Any) -> str:
 
 
 def _records_file(path: str | None) -> str:
-    """Give the path of a row's records as a link, if it is one inside the page's folder."""
+    """Give the path of a row's records as a link; an empty text if it leads out of the page's folder."""
     inside = path is not None and re.fullmatch(r"records/[\w.@+-]+(/[\w.@+-]+)*", path) and ".." not in path
     return path if path is not None and inside else ""
 
 
 def _compared(board: Mapping[str, Any], pages: Mapping[str, str]) -> dict[str, Any]:
-    """Give what the page that compares two rows needs to know."""
+    """Give the data of the page that compares two rows."""
     return {
         "tables": [
             {
@@ -200,22 +201,21 @@ def _compared(board: Mapping[str, Any], pages: Mapping[str, str]) -> dict[str, A
 
 
 def _side(task: Mapping[str, Any], row: Mapping[str, Any], pages: Mapping[str, str]) -> dict[str, Any]:
-    """Give what is compared of a row: of its breakdowns only that of the main metric."""
-    said = ("id", "name", "system", "kind", "date", "examples")
-    numbered = ("rank", "rank_low", "rank_high", "cost_usd", "seconds")
+    """Give the fields of a row that are compared; of its breakdowns only that of the main metric."""
+    texts = ("id", "name", "system", "kind", "date", "examples")
+    amounts = ("rank", "rank_low", "rank_high", "cost_usd", "seconds")
+    keys = {text: read_key(task["task"], text) for text in row["metrics"]}
     return {
-        **{field: row[field] for field in (*said, *numbered)},
+        **{field: row[field] for field in (*texts, *amounts)},
         "page": pages[row["id"]],
         "metrics": {
-            name: metric
-            for name, metric in row["metrics"].items()
-            if "/" not in name or name.startswith(f"{task['main']}/")
+            text: row["metrics"][text] for text, key in keys.items() if key.headline or key.name == task["main"]
         },
     }
 
 
 def _title(task: Mapping[str, Any]) -> str:
-    return f"{task['task'].capitalize()} {task['version']}, items {task['items'][:_DIGEST_SHOWN]}"
+    return f"{task['task'].capitalize()} {task['version']}, items {task['items'][:_DIGITS_SHOWN]}"
 
 
 def _link(url: str) -> str:
@@ -247,7 +247,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Metrics keep their order.
+    # By default, jinja2 would sort the metrics by name.
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     environment.filters.update(
         score=numbers.score,

@@ -1,4 +1,4 @@
-"""Submissions for the tests, made from a real small run: good ones, and every sort of bad one that we know of."""
+"""Submissions for the tests, made from a real small run: good ones, and bad ones of every known kind."""
 
 import copy
 import datetime
@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.records import RECORDS, records_table
-from conceptbench.eval.annotation.scoring import score
-from conceptbench.eval.result import RECORDS_FILE, RESULT_FILE, read_result, write_records, write_result
+from conceptbench.eval.annotation.controls import plant
+from conceptbench.eval.annotation.records import Record
+from conceptbench.eval.result import RECORDS_FILE, RESULT_FILE, write_result
+from conceptbench.eval.rows import table_of, write_records
+from conceptbench.eval.run import Run, evaluate, open_run
+from conceptbench.eval.tasks import task_of
 from conceptbench.leaderboard.names import folder_of
-from conceptbench.runtime.similarity import Similarity
 
+RECORDS = task_of("annotation").schema()
 DAY = "2026-01-15"
 STARTED = "2026-01-15T12:00:00+00:00"
 SCRIPT = "<script>alert(1)</script>"
@@ -40,7 +43,7 @@ COSTLY = {"unpacks to", "rows", "has 10,000 columns", "by its records", "metric 
 def base_run(folder: Path, limit: int = 2, seed: int = 0) -> Path:
     """Run the baseline on gold word lists."""
     out = folder / f"run{limit}-{seed}"
-    evaluate_annotation(annotator="lexical", out=out, limit=limit, purities=[1.0], seed=seed)
+    evaluate("annotation", annotator="lexical", out=out, limit=limit, purities=[1.0], seed=seed)
     (out / "journal.sqlite").unlink()
     return out
 
@@ -50,27 +53,28 @@ class Maker:
     """Makes submissions of systems that gave other labels to the items of a run."""
 
     run: Path
-    similarity: Similarity
+
+    @cached_property
+    def _run(self) -> Run:
+        return open_run(self.run)
 
     def good(self, board: Path, number: int, labels: Sequence[str] | None = None, day: str = DAY) -> Path:
-        """Make a submission that a board must accept; its labels tell it from all others."""
+        """Make a submission that a board must accept; its labels differ from those of all others."""
         system = f"python:own:System{number}"
         folder = board / "submissions" / folder_of(system) / "annotation" / day
         folder.mkdir(parents=True)
-        result = read_result(self.run)
-        rows = pq.read_table(self.run / RECORDS_FILE).to_pylist()
+        result = self._run.result
+        rows = self._run.records.to_pylist()
         names = sorted(concept.name for concept in load_lexicon().values())
         generator = np.random.default_rng(number)
-        for place, row in enumerate(rows):
-            row["label"] = labels[place] if labels else f"{names[generator.integers(len(names))]} {number}"
+        for number_of_row, row in enumerate(rows):
+            row["label"] = labels[number_of_row] if labels else f"{names[generator.integers(len(names))]} {number}"
             row["reason"] = None
-        digest = write_records(folder, records_table(rows))
-        scores = score(rows, self.similarity, seed=result.provenance["seed"])
+        digest = write_records(folder, pa.Table.from_pylist(rows, schema=RECORDS))
         provenance = {**result.provenance, "started": STARTED}
-        write_result(
-            folder,
-            replace(result, system=system, metrics=scores.metrics, provenance=provenance, records_sha256=digest),
-        )
+        unscored = result.model_copy(update={"system": system, "provenance": provenance, "records_sha256": digest})
+        metrics = dict(Run(folder, unscored, self._run.task).metrics)
+        write_result(folder, unscored.model_copy(update={"metrics": metrics}))
         form = {"schema": "conceptbench.form/1", "name": f"System {number}", "seeds": [result.provenance["seed"]]}
         (folder / "form.json").write_text(json.dumps(form))
         return folder
@@ -78,7 +82,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class Attack:
-    """A way to spoil a submission's folder, and what the reason must say of it."""
+    """A way to spoil a submission's folder, and a text that the reason must contain."""
 
     name: str
     spoil: Callable[[Path], object]
@@ -115,14 +119,31 @@ def write_table(folder: Path, table: pa.Table) -> None:
     seal(folder)
 
 
+def score_again(folder: Path) -> None:
+    """Write the metrics that a submission's records give into its result."""
+    run = open_run(folder)
+    edit(
+        folder,
+        RESULT_FILE,
+        lambda content: content.update(metrics={name: asdict(metric) for name, metric in run.metrics.items()}),
+    )
+
+
 def seal(folder: Path) -> None:
     """Put the digest of the records into the result."""
     digest = hashlib.sha256((folder / RECORDS_FILE).read_bytes()).hexdigest()
     edit(folder, RESULT_FILE, lambda content: content.update(records_sha256=digest))
 
 
+def planted(count: int) -> list[dict[str, Any]]:
+    """Plant controls of the split that the run is not of, as rows of records."""
+    controls = plant(load_lexicon(), split="dev", purities=[1.0], count=count, seed=0)
+    rows: list[dict[str, Any]] = table_of(controls, Record).to_pylist()
+    return rows
+
+
 def write_bomb(path: Path) -> Path:
-    """Write a Parquet file of some kilobytes whose one text stands in it 400,000 times."""
+    """Write a Parquet file of some kilobytes that holds one long text 400,000 times."""
     rows = 400_000
     bomb = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), pa.array(["y" * 19_000]))
     arrays = [bomb if field.name == "raw" else pa.nulls(rows, field.type) for field in RECORDS]
@@ -296,8 +317,8 @@ def _on_results() -> Iterator[Attack]:
 def _on_scores() -> Iterator[Attack]:
     def metric(name: str, field: str, value: Any) -> Callable[[Path], object]:
         def change(content: dict[str, Any]) -> None:
-            own = content["metrics"][name]
-            own[field] = value(own[field]) if callable(value) else value
+            metric = content["metrics"][name]
+            metric[field] = value(metric[field]) if callable(value) else value
 
         return lambda folder: edit(folder, RESULT_FILE, change)
 
@@ -352,32 +373,32 @@ def _on_texts() -> Iterator[Attack]:
         for field in ("label", "reason", "raw", "other", "control", "half", "condition", "language"):
             yield Attack(
                 f"{field} {text[:12]!r}",
-                _rows(lambda own, field=field, text=text: own[1].update({field: text})),
+                _rows(lambda rows, field=field, text=text: rows[1].update({field: text})),
                 f"column {field}: a text",
             )
     for text in (SCRIPT, FORMULAS[0], HIDDEN[0]):
         for field in ("prompt", "label", "reason"):
             yield Attack(
                 f"attempts.{field} {text[:12]!r}",
-                _rows(lambda own, field=field, text=text: own[0].update(attempts=[{field: text}])),
+                _rows(lambda rows, field=field, text=text: rows[0].update(attempts=[{field: text}])),
                 f"column attempts.{field}: a text",
             )
         for field in ("rater", "panel", "grade", "preference", "raw"):
             yield Attack(
                 f"ratings.{field} {text[:12]!r}",
-                _rows(lambda own, field=field, text=text: own[0].update(ratings=[{field: text}])),
+                _rows(lambda rows, field=field, text=text: rows[0].update(ratings=[{field: text}])),
                 f"column ratings.{field}: a text",
             )
         for field in ("item", "concept", "kind", "model"):
             yield Attack(
                 f"{field} {text[:12]!r}",
-                _rows(lambda own, field=field, text=text: own[0].update({field: text})),
+                _rows(lambda rows, field=field, text=text: rows[0].update({field: text})),
                 "of another dataset",
             )
         for field in ("words", "contexts", "held_out", "strangers"):
             yield Attack(
                 f"{field} {text[:12]!r}",
-                _rows(lambda own, field=field, text=text: own[0][field].insert(0, text)),
+                _rows(lambda rows, field=field, text=text: rows[0][field].insert(0, text)),
                 "of another dataset",
             )
 
@@ -385,55 +406,59 @@ def _on_texts() -> Iterator[Attack]:
 def _on_records(bomb: Path) -> Iterator[Attack]:
     right = {concept.id: concept.name for concept in load_lexicon().values()}
     for field, value in (("words", "zebra"), ("held_out", "zebra"), ("strangers", "zebra")):
-        for place in range(2):
+        for number in range(2):
             yield Attack(
-                f"other {field} in row {place}",
-                _rows(lambda own, field=field, value=value, place=place: own[place][field].__setitem__(0, value)),
+                f"other {field} in row {number}",
+                _rows(lambda rows, field=field, value=value, number=number: rows[number][field].__setitem__(0, value)),
                 f"has another {field}",
             )
-    yield Attack("no strangers", _rows(lambda own: own[0].update(strangers=[])), "has another strangers")
-    yield Attack("another concept", _rows(lambda own: own[0].update(concept=own[1]["concept"])), "dataset")
-    yield Attack("no language", _rows(lambda own: own[0].update(language=None)), "has another language")
-    yield Attack("another purity", _rows(lambda own: own[0].update(purity=0.5)), "has another purity")
-    yield Attack("a row less", _rows(lambda own: own.pop()), "by its records")
-    yield Attack("no rows", _rows(lambda own: own.clear()), "have no item")
-    yield Attack("rows in another order", _rows(lambda own: own.reverse()), "of another dataset")
-    yield Attack("a row twice", _rows(lambda own: own.append(dict(own[0]))), "two rows are of one item")
-    yield Attack("a row of its own", _rows(lambda own: own.append({**own[0], "item": "mine"})), "items")
-    yield Attack("a row of no sort", _rows(lambda own: own.append({**own[0], "role": "gold"})), "neither an item")
+    yield Attack("no strangers", _rows(lambda rows: rows[0].update(strangers=[])), "has another strangers")
+    yield Attack("another concept", _rows(lambda rows: rows[0].update(concept=rows[1]["concept"])), "dataset")
+    yield Attack("no language", _rows(lambda rows: rows[0].update(language=None)), "has another language")
+    yield Attack("another purity", _rows(lambda rows: rows[0].update(purity=0.5)), "has another purity")
+    yield Attack("a row less", _rows(lambda rows: rows.pop()), "by its records")
+    yield Attack("no rows", _rows(lambda rows: rows.clear()), "have no item")
+    yield Attack("rows in another order", _rows(lambda rows: rows.reverse()), "of another dataset")
+    yield Attack("a row twice", _rows(lambda rows: rows.append(dict(rows[0]))), "two rows are of one item")
+    yield Attack("a row of its own", _rows(lambda rows: rows.append({**rows[0], "item": "mine"})), "items")
+    yield Attack("a row of no sort", _rows(lambda rows: rows.append({**rows[0], "role": "gold"})), "neither an item")
     yield Attack(
-        "a planted control of its own", _rows(lambda own: own.append({**own[0], "role": "control"})), "controls"
+        "a planted control of its own", _rows(lambda rows: rows.append({**rows[0], "role": "control"})), "controls"
     )
     yield Attack(
         "a rater of its own",
-        _rows(lambda own: own[0].update(ratings=[{"rater": "me", "panel": "judges", "grade": "precise"}])),
+        _rows(lambda rows: rows[0].update(ratings=[{"rater": "me", "panel": "judges", "grade": "precise"}])),
         "ratings by judges",
     )
-    for place in range(2):
+    for number in range(2):
         yield Attack(
-            f"the gold name in row {place}, scores as before",
-            _rows(lambda own, place=place: own[place].update(label=right[own[place]["concept"]])),
+            f"the gold name in row {number}, scores as before",
+            _rows(lambda rows, number=number: rows[number].update(label=right[rows[number]["concept"]])),
             "by its records",
         )
         yield Attack(
-            f"no label in row {place}", _rows(lambda own, p=place: own[p].update(label=None)), "by its records"
+            f"no label in row {number}",
+            _rows(lambda rows, number=number: rows[number].update(label=None)),
+            "by its records",
         )
     for value in (float("nan"), float("inf"), float("-inf")):
-        yield Attack(f"a purity of {value}", _rows(lambda own, v=value: own[0].update(purity=v)), "not finite")
+        yield Attack(f"a purity of {value}", _rows(lambda rows, v=value: rows[0].update(purity=v)), "not finite")
     for field in ("size", "layer", "tokens_in", "tokens_out"):
-        yield Attack(f"{field} below 0", _rows(lambda own, field=field: own[0].update({field: -1})), "negative number")
-    yield Attack("a count below 0", _rows(lambda own: own[0]["counts"].__setitem__(0, -1)), "negative number")
-    yield Attack("a text of 30,000", _rows(lambda own: own[0].update(raw="y" * 30_000)), "more than 20,000")
-    yield Attack("a column more", _table(lambda own: own.append_column("own", [["x"] * len(own)])), "the columns")
-    yield Attack("a column less", _table(lambda own: own.drop_columns(["raw"])), "the columns")
+        yield Attack(
+            f"{field} below 0", _rows(lambda rows, field=field: rows[0].update({field: -1})), "negative number"
+        )
+    yield Attack("a count below 0", _rows(lambda rows: rows[0]["counts"].__setitem__(0, -1)), "negative number")
+    yield Attack("a text of 30,000", _rows(lambda rows: rows[0].update(raw="y" * 30_000)), "more than 20,000")
+    yield Attack("a column more", _table(lambda table: table.append_column("own", [["x"] * len(table)])), "the columns")
+    yield Attack("a column less", _table(lambda table: table.drop_columns(["raw"])), "the columns")
     yield Attack(
         "10,000 columns",
-        _table(lambda own: pa.table({f"c{number}": [1] for number in range(10_000)})),
+        _table(lambda _: pa.table({f"c{number}": [1] for number in range(10_000)})),
         "has 10,000 columns",
     )
     yield Attack(
         "another type",
-        _table(lambda own: own.set_column(0, "item", pa.array([1] * len(own), pa.int64()))),
+        _table(lambda table: table.set_column(0, "item", pa.array([1] * len(table), pa.int64()))),
         "column item has another type",
     )
     yield Attack("no Parquet", _in_bytes(b"PAR1" + bytes(range(256)) * 8), "is no Parquet file")
@@ -457,8 +482,6 @@ def _on_records(bomb: Path) -> Iterator[Attack]:
     )
     yield Attack(
         "ten million rows",
-        _table(
-            lambda own: pa.Table.from_arrays([pa.nulls(10_000_000, field.type) for field in RECORDS], schema=RECORDS)
-        ),
+        _table(lambda _: pa.Table.from_arrays([pa.nulls(10_000_000, field.type) for field in RECORDS], schema=RECORDS)),
         "rows",
     )

@@ -15,17 +15,17 @@ def test_a_seed_is_committed_to_and_published_afterwards(tmp_path: Path) -> None
     root, secret = tmp_path / "board", tmp_path / "secret.json"
     root.mkdir()
     drawn = draw_split(root, secret)
-    kept = json.loads(secret.read_text())
+    content = json.loads(secret.read_text())
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert drawn.commitment == hashlib.sha256(f"{kept['seed']}:{kept['salt']}".encode()).hexdigest()
+    assert drawn.commitment == hashlib.sha256(f"{content['seed']}:{content['salt']}".encode()).hexdigest()
     public = (root / "splits.json").read_text()
-    assert kept["salt"] not in public
-    assert str(kept["seed"]) not in public.replace(drawn.commitment, "")
+    assert content["salt"] not in public
+    assert str(content["seed"]) not in public.replace(drawn.commitment, "")
     second = draw_split(root, tmp_path / "second.json")
     assert second.commitment != drawn.commitment
-    assert [split["seed"] for split in read_splits(root)] == [None, None]
-    assert publish_split(root, secret).seed == kept["seed"]
-    assert [split["seed"] for split in read_splits(root)] == [None, kept["seed"]]
+    assert [split.seed for split in read_splits(root)] == [None, None]
+    assert publish_split(root, secret).seed == content["seed"]
+    assert [split.seed for split in read_splits(root)] == [None, content["seed"]]
 
 
 def test_a_seed_that_was_not_committed_to_is_refused(tmp_path: Path) -> None:

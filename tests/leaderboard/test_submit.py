@@ -1,4 +1,4 @@
-"""Submitting: what is sent is what the board accepts, and nothing is sent that it would not."""
+"""Submitting: a submission is sent exactly where the board would accept it."""
 
 import json
 import subprocess
@@ -18,22 +18,11 @@ from conceptbench.leaderboard.form import Form, form_schema, read_form
 from conceptbench.leaderboard.submit import pack, put
 from conceptbench.leaderboard.verify import verify
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.similarity import Similarity
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture(scope="module")
-def made(load_module: Callable[[Path], ModuleType]) -> ModuleType:
-    return load_module(Path(__file__).parent / "submissions.py")
-
-
-@pytest.fixture(scope="module")
-def run(made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made.base_run(tmp_path_factory.mktemp("run"))
-
-
-def test_what_is_sent_is_accepted(run: Path, tmp_path: Path) -> None:
+def test_a_packed_submission_is_accepted(run: Path, tmp_path: Path) -> None:
     parcel = pack(run, board="org/board", form={"name": "My system", "notes": "Twice.", "seeds": [0, 1]})
     (request,) = parcel.pull_requests
     assert (request.repo, request.repo_type) == ("org/board", "dataset")
@@ -57,15 +46,15 @@ def test_the_models_repo_gets_an_entry_that_the_hub_reads(run: Path) -> None:
     (entry,) = parse_eval_result_entries(yaml.safe_load(file.content))
     result = read_result(run)
     assert (entry.dataset_id, entry.task_id) == ("org/dataset", "annotation")
-    # What the scorer of the benchmark's eval.yaml measures.
+    # The metric that the scorer of the benchmark's eval.yaml measures.
     assert entry.value == result.metrics["gold_includes"].value
     assert entry.date == result.provenance["started"]
 
 
 def test_raw_replies_that_a_board_refuses_are_left_out_and_nothing_else(
-    made: ModuleType, run: Path, tmp_path: Path
+    made: ModuleType, maker: Any, tmp_path: Path
 ) -> None:
-    folder = made.Maker(run, Similarity("minilm")).good(tmp_path, 1)
+    folder = maker.good(tmp_path, 1)
     made.edit_rows(
         folder, lambda rows: [row.update(raw=raw) for row, raw in zip(rows, ("<b>x</b>", "fine"), strict=True)]
     )
@@ -73,9 +62,9 @@ def test_raw_replies_that_a_board_refuses_are_left_out_and_nothing_else(
     assert "raw replies" in parcel.notes[0]
     records = next(file for file in parcel.pull_requests[0].files if file.path.endswith(".parquet"))
     (tmp_path / "sent.parquet").write_bytes(records.content)
-    sent, had = (pq.read_table(path).to_pylist() for path in (tmp_path / "sent.parquet", folder / "records.parquet"))
+    sent, stored = (pq.read_table(path).to_pylist() for path in (tmp_path / "sent.parquet", folder / "records.parquet"))
     assert [row["raw"] for row in sent] == [None, "fine"]
-    assert [{**row, "raw": None} for row in sent] == [{**row, "raw": None} for row in had]
+    assert [{**row, "raw": None} for row in sent] == [{**row, "raw": None} for row in stored]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +85,8 @@ def test_wrong_options_are_told(run: Path, options: dict[str, Any], message: str
         pack(run, **options)
 
 
-def test_an_edited_result_is_not_sent(made: ModuleType, run: Path, tmp_path: Path) -> None:
-    folder = made.Maker(run, Similarity("minilm")).good(tmp_path, 1)
+def test_an_edited_result_is_not_sent(made: ModuleType, maker: Any, tmp_path: Path) -> None:
+    folder = maker.good(tmp_path, 1)
     made.edit(folder, "result.json", lambda content: content["metrics"]["gold_match"].update(value=0.9))
     with pytest.raises(InputError, match="metric 'gold_match' is 0.9"):
         pack(folder, board="org/board")
@@ -114,15 +103,15 @@ def test_the_published_schema_is_that_of_the_form() -> None:
         read_form({})
 
 
-def test_entries_of_one_system_lie_apart_in_a_boards_folder_here(run: Path, tmp_path: Path) -> None:
+def test_variants_of_a_system_have_folders_of_their_own(run: Path, tmp_path: Path) -> None:
     (tmp_path / "submissions").mkdir()
     for variant, name in (("", "Mine"), ("two words", "Mine, other words")):
         put(pack(run, board=str(tmp_path), form={"name": name, "variant": variant, "notes": "Once."}), tmp_path)
     places = sorted(path.parent.parent.parent.name for path in tmp_path.rglob("form.json"))
     system = read_result(run).system
     assert places == [system, f"{system}--two--words"]
-    # They are the same run, which only one of them may be.
-    (first, second) = (own.verdict for own in verify(tmp_path))
+    # Both have the answers of one run, so that only one of them is accepted.
+    (first, second) = (checked.verdict for checked in verify(tmp_path))
     assert "its answers are those of" in first.reason
     assert second.accepted
     with pytest.raises(InputError, match="is there already, and is another"):
@@ -139,9 +128,9 @@ def test_pull_requests_are_opened_once_and_then_brought_up_to_date(
     hub.add_repo("org/model", "model")
     env = hub_env(hub.endpoint, hub.token)
 
-    def submit(*options: str, **own: str) -> subprocess.CompletedProcess[str]:
+    def submit(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "conceptbench", "submit", str(run), "--board", "org/board", *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env={**env, **own})
+        return subprocess.run(command, capture_output=True, text=True, check=False, env={**env, **variables})
 
     first = submit("--model-repo", "org/model", "--json")
     assert first.returncode == 0, first.stderr

@@ -1,11 +1,12 @@
-"""The commands of the leaderboard: submit, and board verify, build, serve, split, items, schema."""
+"""The commands of the leaderboard: `submit`, and `board` with verify, build, serve, split, items and schema."""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
 from rich.table import Table
@@ -15,16 +16,29 @@ from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
+    from conceptbench.leaderboard.split import Split
     from conceptbench.leaderboard.submit import Parcel
     from conceptbench.leaderboard.verify import Verdict
 
 _LARGEST_FORM = 1 << 18
 _PORT = 7861
 
+_FORM_OPTIONS: Final = (
+    ("name", "The system's name on the board.", "the name in the result"),
+    ("variant", "What tells this entry from others of its system, such as a prompt.", ""),
+    ("model_link", "The address of the model's page.", ""),
+    ("code_link", "The address of the code.", ""),
+    ("seeds", "All seeds that were run, such as 0,1,2.", "that of the result"),
+    ("notes", "Anything else that readers of the board should know.", ""),
+)
+"""The fields of the form that have an option: the name, the help text, and the default in words."""
+
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="A board's folder, with submissions/<system>/<task>/<date>/ in it.")
 ]
-Again = Annotated[bool, typer.Option("--again", help="Also verify again what has a verdict and did not change.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Verify every submission, even one that has a verdict and did not change.")
+]
 
 group = typer.Typer(no_args_is_help=True, help="Keep a leaderboard: verify submissions, rank them, show the page.")
 
@@ -36,65 +50,45 @@ def submit(
     ],
     model_repo: Annotated[
         str | None,
-        typer.Option(metavar="ORG/NAME", help="Also put the result on the card of this model on the Hub."),
+        typer.Option(metavar="ORG/NAME", help="Also add the result to the card of this model on the Hub."),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
             metavar="ORG/NAME",
-            help="With --model-repo: the benchmark's dataset repo. [default: that of --board]",
-            show_default=False,
+            help="With --model-repo: the benchmark's dataset repo.",
+            show_default="the repo of --board",
         ),
     ] = None,
     form: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The form, as JSON (see `board schema`); options go before it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The form, as JSON (see `board schema`); options given here replace its fields."
+        ),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name on the board. [default: the system's]", show_default=False)
-    ] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="What tells it from other entries of its system, such as a prompt.")
-    ] = None,
-    model_link: Annotated[str | None, typer.Option(help="Where the model is.")] = None,
-    code_link: Annotated[str | None, typer.Option(help="Where the code is.")] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(help="All seeds that were run, such as 0,1,2. [default: the result's]", show_default=False),
-    ] = None,
-    notes: Annotated[str | None, typer.Option(help="What readers of the board should know.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show what would be sent; no network.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, and show what would be sent, without using the network.")
+    ] = False,
     as_json: Json = False,
+    **fields: Any,
 ) -> None:
     """Submit a result to a leaderboard, as a pull request on the Hub.
 
-    It is checked as the board will check it, then everything that is sent is shown, then the pull requests are opened:
-    the submission to the board's repo and, with --model-repo, an entry in .eval_results/ to the model's. Given a
-    board's folder here, it is put into its submissions/.
+    The result is checked as the board will check it, and everything that is to be sent is shown. Then the pull requests
+    are opened: the submission to the board's repo and, with --model-repo, an entry in .eval_results/ to the model's.
+    If BOARD is a local folder, the submission is written into its submissions/ instead.
     """
     from conceptbench.leaderboard.settings import open_board
     from conceptbench.leaderboard.submit import fetch_datasets, is_local, pack, parcel_json, put, send
 
-    fields: dict[str, Any] = _form_fields(form)
-    given = {
-        "name": name,
-        "variant": variant,
-        "model_link": model_link,
-        "code_link": code_link,
-        "notes": notes,
-        "seeds": _seeds(seeds),
-    }
-    fields |= {field: value for field, value in given.items() if value is not None}
-
-    def note(text: str) -> None:
-        err.print(text, highlight=False, markup=False)
-
+    local = is_local(board)
     with err.status("Checking the result"):
-        local = is_local(board)
-        datasets = open_board(board).datasets if local else {} if dry_run else fetch_datasets(board, note)
-        parcel = pack(result, board=board, model_repo=model_repo, dataset=dataset, form=fields, datasets=datasets)
+        datasets = open_board(board).datasets if local else {} if dry_run else fetch_datasets(board, _note)
+        filled = _form(form, fields)
+        parcel = pack(result, board=board, model_repo=model_repo, dataset=dataset, form=filled, datasets=datasets)
     if not as_json:
         _show_parcel(parcel, local=local)
-    opened = [] if dry_run else [str(put(parcel, board))] if local else send(parcel, note)
+    opened = [] if dry_run else [str(put(parcel, board))] if local else send(parcel, _note)
     if as_json:
         print_json({**parcel_json(parcel), "opened": opened})
         return
@@ -104,19 +98,45 @@ def submit(
         out.print("Nothing was sent. Leave --dry-run out to open the pull requests.")
 
 
+def _add_form_options(command: Callable[..., None]) -> None:
+    """Put an option for each field of the form into a command's signature, after its option `form`."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            continue
+        parameters.append(parameter.replace(annotation=hints[parameter.name]))
+        if parameter.name == "form":
+            parameters += [
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                    default=None,
+                    annotation=Annotated[str | None, typer.Option(help=text, show_default=default or False)],
+                )
+                for name, text, default in _FORM_OPTIONS
+            ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+
+
+_add_form_options(submit)
+
+
 @group.command("verify")
 def verify(folder: Folder, again: Again = False, as_json: Json = False) -> None:
-    """Check every submission: names, sizes, digests, items, and all metrics, computed again from the records.
+    """Check every submission: names, sizes, digests, items, and all metrics, which are computed again.
 
     Verdicts are written to DIR/verdicts. The exit code is 1 if a submission is rejected.
     """
     from conceptbench.leaderboard.verify import verify as run
 
     with Bars(err) as progress:
-        verdicts = [own.verdict for own in run(folder, again=again, progress=progress)]
+        verdicts = [checked.verdict for checked in run(folder, again=again, progress=progress)]
     rejected = [verdict for verdict in verdicts if not verdict.accepted]
     if as_json:
-        print_json([{field: getattr(own, field) for field in ("submission", "verdict", "reason")} for own in verdicts])
+        fields = ("submission", "verdict", "reason")
+        print_json([{field: getattr(verdict, field) for field in fields} for verdict in verdicts])
     else:
         _show_verdicts(verdicts)
     if rejected:
@@ -126,13 +146,13 @@ def verify(folder: Folder, again: Again = False, as_json: Json = False) -> None:
 @group.command("build")
 def build(
     folder: Folder,
-    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the board.")],
+    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the board is written to.")],
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Verify all submissions, rank what is accepted, and write the board: JSON, CSV, Markdown, and a page.
+    """Verify all submissions, rank the accepted ones, and write the board: JSON, CSV, Markdown, and a page.
 
-    The board is built from what is accepted; what is not stands on it with the reason.
+    Rejected submissions are listed on the board with the reason.
     """
     from conceptbench.leaderboard.board import build_board
 
@@ -148,11 +168,11 @@ def build(
 
 @group.command("serve")
 def serve(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `board build --out DIR` wrote.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 for any.")] = _PORT,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `board build --out DIR` wrote.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page; 0 for any.")] = _PORT,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Show a board's page to the browsers of this machine."""
+    """Serve a board's page to the browsers of this machine."""
     from conceptbench.leaderboard.page import serve as run
 
     if not (folder / "index.html").is_file():
@@ -176,15 +196,19 @@ def schema() -> None:
 
 @group.command("items")
 def items(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A run of your own on the dataset.")],
-    name: Annotated[str | None, typer.Option(help="What the board calls it. [default: that of the result]")] = None,
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result of a run of your own on the dataset.")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="The dataset's name on the board.", show_default="the name in the result"),
+    ] = None,
 ) -> None:
-    """Print the lines of board.toml that have the board take submissions of a run's dataset.
+    """Print the lines of board.toml with which the board accepts submissions of a run's dataset.
 
-    Gold word lists and drawn modules need none: they are drawn again. Add others only after a run of your own.
+    Gold word lists and drawn modules need no such lines, because they are drawn again. Add the lines of other datasets
+    only after a run of your own.
     """
-    from conceptbench.eval.compare import open_run
     from conceptbench.eval.result import RECORDS_FILE
+    from conceptbench.eval.run import open_run
     from conceptbench.leaderboard.items import items_digest
     from conceptbench.leaderboard.records import read_untrusted
     from conceptbench.leaderboard.settings import dataset_entry
@@ -205,7 +229,7 @@ def split(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a private split of gold items, or publish the seed of one.
+    """Draw a private split of gold items, or publish the seed of one; list the splits if neither is asked for.
 
     The board commits to the seed (its SHA-256 with a salt) when it is drawn, and publishes it afterwards.
     """
@@ -217,41 +241,46 @@ def split(
     root = open_board(folder).root
     if draw is not None and publish is not None:
         raise InputError("--draw and --publish do different things: give one of them")
-    if draw is None and publish is None:
-        found = read_splits(root)
-        if as_json:
-            print_json(found)
-            return
-        for own in found:
-            seed = "not published yet" if own["seed"] is None else f"seed {own['seed']}"
-            out.print(f"{own['date']}  {own['commitment']}  {seed}", highlight=False, soft_wrap=True)
-        if not found:
-            out.print("No private split was drawn yet: --draw FILE draws one.")
-        return
-    done = draw_split(root, draw) if draw is not None else publish_split(root, Path(str(publish)))
-    if as_json:
-        print_json(asdict(done))
-        return
     if draw is not None:
-        out.print(
-            f"Drawn: commitment {done.commitment}; the seed is in {draw}, keep it.", highlight=False, soft_wrap=True
-        )
-        out.print("Run systems on it with `conceptbench eval annotation --seed SEED`.", highlight=False)
+        changed = draw_split(root, draw)
+        lines = [
+            f"Drawn: commitment {changed.commitment}; the seed is in {draw}, keep it.",
+            "Run systems on it with `conceptbench eval annotation --seed SEED`.",
+        ]
+    elif publish is not None:
+        changed = publish_split(root, publish)
+        lines = [f"Published: seed {changed.seed} for commitment {changed.commitment}."]
     else:
-        out.print(f"Published: seed {done.seed} for commitment {done.commitment}.", highlight=False, soft_wrap=True)
+        splits = read_splits(root)
+        if as_json:
+            print_json([asdict(each) for each in splits])
+        else:
+            _show_splits(splits)
+        return
+    if as_json:
+        print_json(asdict(changed))
+        return
+    for line in lines:
+        out.print(line, highlight=False, soft_wrap=True)
 
 
-def _form_fields(path: Path | None) -> dict[str, Any]:
+def _note(text: str) -> None:
+    err.print(text, highlight=False, markup=False)
+
+
+def _form(path: Path | None, options: Mapping[str, str | None]) -> dict[str, Any]:
+    """Give the fields of the form: those of the file, replaced by the options that were given."""
+    fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if "seeds" in fields:
+        fields["seeds"] = _seeds(fields["seeds"])
     if path is None:
-        return {}
+        return fields
     from conceptbench.leaderboard.documents import read_object
 
-    return read_object(path, _LARGEST_FORM)
+    return read_object(path, _LARGEST_FORM) | fields
 
 
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
+def _seeds(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
@@ -275,9 +304,17 @@ def _show_parcel(parcel: Parcel, *, local: bool) -> None:
                 out.print(file.content.decode(), highlight=False, markup=False, soft_wrap=True)
 
 
+def _show_splits(splits: Sequence[Split]) -> None:
+    if not splits:
+        out.print("No private split was drawn yet: --draw FILE draws one.")
+    for each in splits:
+        seed = "not published yet" if each.seed is None else f"seed {each.seed}"
+        out.print(f"{each.date}  {each.commitment}  {seed}", highlight=False, soft_wrap=True)
+
+
 def _show_verdicts(verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
-        out.print("No submission is there yet.")
+        out.print("There is no submission yet.")
         return
     for verdict in verdicts:
         style = "green" if verdict.accepted else "bold red"
