@@ -10,11 +10,9 @@ import pytest
 
 from conceptbench.benchmark.items import draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, load_lexicon
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.collect import recompute
-from conceptbench.eval.annotation.labels import GoldScorer
+from conceptbench.eval.annotation.gold import GoldScorer
 from conceptbench.eval.result import read_result
-from conceptbench.eval.run import evaluate
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.runtime.errors import InputError
 
 
@@ -54,8 +52,8 @@ def test_the_name_of_another_concept_is_wrong(lexicon: Mapping[str, GoldConcept]
     for kind, share in by_kind(
         lexicon,
         {
-            one.id: scorer.matches(other.name, one)
-            for one, other in zip(concepts, concepts[7:] + concepts[:7], strict=True)
+            concept.id: scorer.matches(rival.name, concept)
+            for concept, rival in zip(concepts, concepts[7:] + concepts[:7], strict=True)
         },
     ).items():
         assert share <= 0.02, kind
@@ -89,8 +87,8 @@ def test_a_gold_name_stuffed_with_others_is_wrong(lexicon: Mapping[str, GoldConc
     shares = by_kind(
         lexicon,
         {
-            one.id: scorer.matches(f"{one.name}, {two.name}, {three.name}", one)
-            for one, two, three in zip(concepts, others, more, strict=True)
+            concept.id: scorer.matches(f"{concept.name}, {second.name}, {third.name}", concept)
+            for concept, second, third in zip(concepts, others, more, strict=True)
         },
     )
     assert max(shares.values()) <= 0.02, shares
@@ -102,7 +100,7 @@ def test_the_baseline_gives_a_result_that_its_records_give_again(
     result = evaluate("annotation", annotator="lexical", out=tmp_path)
     assert read_result(tmp_path) == result
     records = pq.read_table(tmp_path / "records.parquet").to_pylist()
-    assert recompute(tmp_path, result) == result.metrics
+    assert open_run(tmp_path).metrics == result.metrics
     concepts = sum(concept.split == "test" for concept in lexicon.values())
     assert result.metrics["gold_match"].n == len(records) == 3 * concepts
     # A rule on the words' form names affixes and spellings, and no meaning.
@@ -118,9 +116,9 @@ def test_copying_words_of_the_list_names_nothing(lexicon: Mapping[str, GoldConce
 
 
 def test_limit_counts_concepts_and_a_seed_gives_fresh_lists(tmp_path: Path) -> None:
-    first = evaluate_annotation(annotator="lexical", out=tmp_path / "a", limit=10)
-    again = evaluate_annotation(annotator="lexical", out=tmp_path / "b", limit=10)
-    evaluate_annotation(annotator="lexical", out=tmp_path / "c", limit=10, seed=1)
+    first = evaluate("annotation", annotator="lexical", out=tmp_path / "a", limit=10)
+    again = evaluate("annotation", annotator="lexical", out=tmp_path / "b", limit=10)
+    evaluate("annotation", annotator="lexical", out=tmp_path / "c", limit=10, seed=1)
     assert first.metrics["gold_match"].n == 30
     assert first.records_sha256 == again.records_sha256
     lists = [pq.read_table(tmp_path / name / "records.parquet")["words"].to_pylist() for name in "ac"]
@@ -129,8 +127,8 @@ def test_limit_counts_concepts_and_a_seed_gives_fresh_lists(tmp_path: Path) -> N
 
 def test_missing_labels_count_as_wrong_and_are_counted(tmp_path: Path, fault_server: Any, faults: Any) -> None:
     fault_server.default = faults.chat("I'm sorry, but I can't help with that.")
-    result = evaluate_annotation(
-        annotator="openai:m", out=tmp_path, limit=5, base_url=fault_server.base_url, prompt="zero-shot"
+    result = evaluate(
+        "annotation", annotator="openai:m", out=tmp_path, limit=5, base_url=fault_server.base_url, prompt="zero-shot"
     )
     assert result.metrics["refused"].value == 1.0
     assert result.metrics["gold_match"].value == 0.0
@@ -142,8 +140,8 @@ def test_missing_labels_count_as_wrong_and_are_counted(tmp_path: Path, fault_ser
 
 @pytest.mark.slow
 def test_a_small_model_beats_the_baseline_on_meaning(tmp_path: Path, smollm2_folder: str) -> None:
-    result = evaluate_annotation(annotator="local:smollm2", out=tmp_path / "llm", limit=40)
-    baseline = evaluate_annotation(annotator="lexical", out=tmp_path / "rule", limit=40)
+    result = evaluate("annotation", annotator="local:smollm2", out=tmp_path / "llm", limit=40)
+    baseline = evaluate("annotation", annotator="lexical", out=tmp_path / "rule", limit=40)
     assert result.metrics["gold_match/semantic"].value > baseline.metrics["gold_match/semantic"].high
     assert result.provenance["tokens"]["in"] > 0
 
@@ -160,6 +158,6 @@ def test_a_small_model_beats_the_baseline_on_meaning(tmp_path: Path, smollm2_fol
 )
 def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        evaluate_annotation(**{"annotator": "lexical", "out": tmp_path} | options)
+        evaluate("annotation", **{"annotator": "lexical", "out": tmp_path} | options)
     with pytest.raises(InputError, match="no such task"):
         evaluate("reading")

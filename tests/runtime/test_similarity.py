@@ -44,8 +44,8 @@ def test_auroc_at_its_ends_and_where_all_is_equal() -> None:
 
 def f1_by_hand(text: np.ndarray, reference: np.ndarray) -> float:
     """BERTScore's F1 as equation 1 of Zhang et al. (2020) says it, token by token."""
-    recall = sum(max(float(own @ other) for other in text) for own in reference) / len(reference)
-    precision = sum(max(float(own @ other) for other in reference) for own in text) / len(text)
+    recall = sum(max(float(token @ rival) for rival in text) for token in reference) / len(reference)
+    precision = sum(max(float(token @ rival) for rival in reference) for token in text) / len(text)
     return 2 * precision * recall / (precision + recall)
 
 
@@ -62,8 +62,8 @@ def test_bertscore_is_that_of_a_loop_over_tokens(minilm: TextEncoder) -> None:
 def test_bertscore_of_equal_swapped_and_empty_texts(minilm: TextEncoder) -> None:
     same = ["days of the week", "Zürich", "1,000"]
     assert bertscore(minilm, same, same) == pytest.approx([1.0] * 3, abs=1e-6)
-    one, other = ["names of days", "red"], ["kinds of metals", "months of the year"]
-    assert bertscore(minilm, one, other) == pytest.approx(bertscore(minilm, other, one), abs=1e-6)
+    first, second = ["names of days", "red"], ["kinds of metals", "months of the year"]
+    assert bertscore(minilm, first, second) == pytest.approx(bertscore(minilm, second, first), abs=1e-6)
     assert bertscore(minilm, ["", "red", ""], ["red", "", ""]).tolist() == [0.0, 0.0, 0.0]
     assert bertscore(minilm, [], []).shape == (0,)
 
@@ -76,8 +76,8 @@ def test_bertscore_takes_no_decoder(smollm2_folder: str) -> None:
 def test_vectors_are_the_encoders(similarity: Similarity, minilm: TextEncoder) -> None:
     similarity.learn(WORDS[:2])
     similarity.learn([])
-    found = similarity.vectors([*WORDS, WORDS[0]])
-    assert np.abs(found - minilm.encode([*WORDS, WORDS[0]])).max() < 1e-5
+    vectors = similarity.vectors([*WORDS, WORDS[0]])
+    assert np.abs(vectors - minilm.encode([*WORDS, WORDS[0]])).max() < 1e-5
     assert similarity.vectors([]).shape == (0, minilm.width)
     assert (similarity.name, similarity.digest) == (minilm.name, minilm.digest)
 
@@ -106,8 +106,8 @@ def test_centred_vectors_lack_the_mean_of_the_words(similarity: Similarity, mini
 def test_prototypes_are_mean_centred_vectors(similarity: Similarity) -> None:
     similarity.centre_on(WORDS)
     colours, cities = similarity.prototypes([WORDS[:3], WORDS[3:]])
-    for prototype, own in ((colours, WORDS[:3]), (cities, WORDS[3:])):
-        mean = similarity.centred(own).mean(axis=0)
+    for prototype, members in ((colours, WORDS[:3]), (cities, WORDS[3:])):
+        mean = similarity.centred(members).mean(axis=0)
         assert prototype == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
     labels = similarity.centred(["colours", "capital cities"])
     assert (labels @ colours).argmax() == 0

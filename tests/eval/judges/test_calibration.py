@@ -1,19 +1,15 @@
-"""What judges are worth, and acceptance corrected for their errors: hand numbers, and studies with planted truths."""
+"""Calibration of judges, and acceptance corrected for their errors: hand numbers, and studies with planted truths."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from scipy.stats import beta, bootstrap
 
-from conceptbench.eval.annotation.controls import ERRORS, RIGHT
-from conceptbench.eval.annotation.panels import selected_judges
 from conceptbench.eval.judges.calibration import Share, corrected, prediction_powered, youden
-from conceptbench.eval.result import Metric
-from conceptbench.eval.stats.intervals import RESAMPLES, mean_metric, ratio_metric, resampled
+from conceptbench.eval.stats.intervals import mean_metric
 
+ERRORS = ("near", "far", "general", "stuffed")
 STUDIES = 200
 MIXES = {"near": (1, 0, 0, 0), "far": (0, 1, 0, 0), "mixed": (0.25, 0.25, 0.25, 0.25)}
 SHARP = dict(zip(ERRORS, (0.6, 0.95, 0.8, 0.9), strict=True))
@@ -32,12 +28,16 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 @pytest.mark.parametrize(("right", "wrong"), [((12, 15), (45, 60)), ((15, 15), (60, 60)), ((0, 15), (3, 60))])
 def test_youdens_j_and_its_interval(right: tuple[int, int], wrong: tuple[int, int]) -> None:
     (low_one, high_one), (low_two, high_two) = wilson(*right), wilson(*wrong)
-    one, two = right[0] / right[1], wrong[0] / wrong[1]
+    sensitivity, specificity = right[0] / right[1], wrong[0] / wrong[1]
     j = youden(Share(*right), Share(*wrong))
-    assert j.value == pytest.approx(one + two - 1)
+    assert j.value == pytest.approx(sensitivity + specificity - 1)
     # Zou and Donner (2008), equation 7.
-    assert j.low == pytest.approx(max(-1, j.value - math.sqrt((one - low_one) ** 2 + (two - low_two) ** 2)))
-    assert j.high == pytest.approx(min(1, j.value + math.sqrt((high_one - one) ** 2 + (high_two - two) ** 2)))
+    assert j.low == pytest.approx(
+        max(-1, j.value - math.sqrt((sensitivity - low_one) ** 2 + (specificity - low_two) ** 2))
+    )
+    assert j.high == pytest.approx(
+        min(1, j.value + math.sqrt((high_one - sensitivity) ** 2 + (high_two - specificity) ** 2))
+    )
     assert j.n == 75
 
 
@@ -189,7 +189,7 @@ def test_prediction_powered_acceptance_by_the_formula() -> None:
     judged, people = ratings(np.random.default_rng(7), 0.6, 100, 40, bias=0.3)
     metric = prediction_powered(judged, people, [i // 2 for i in range(100)], asked=100)
     # Angelopoulos et al. (2023), equation 1 for a mean: all predictions, less the rectifier.
-    rectifier = sum(judged[i] - said for i, said in people.items()) / 40
+    rectifier = sum(judged[i] - answer for i, answer in people.items()) / 40
     assert metric.value == pytest.approx(sum(judged) / 100 - rectifier)
     half = prediction_powered(judged, people, [i // 2 for i in range(100)], asked=200)
     assert (half.value, half.n) == (pytest.approx(metric.value / 2), 200)
@@ -210,100 +210,3 @@ def test_people_who_all_agree_with_the_judges_leave_doubt() -> None:
     assert few.value == many.value == 1.0
     assert 0.5 < few.low < 0.85
     assert 0.95 < many.low < 1.0
-
-
-JUDGES = {"good": (0.9, 0.9), "fair": (0.8, 0.7), "coin": (0.5, 0.5), "yes": (1.0, 0.0)}
-
-
-def rated_controls(judges: Sequence[str], generator: np.random.Generator) -> list[dict[str, Any]]:
-    """The selecting half of 30 controls a type, as judges of these sensitivities and specificities rate them."""
-
-    def grade(judge: str, control: str) -> str:
-        sensitivity, specificity = JUDGES[judge]
-        accepts = generator.random() < (sensitivity if control == RIGHT else 1 - specificity)
-        return "precise" if accepts else "unacceptable"
-
-    return [
-        {
-            "control": control,
-            "half": "select",
-            "ratings": [{"rater": judge, "grade": grade(judge, control)} for judge in judges],
-        }
-        for control in (RIGHT, *ERRORS)
-        for _ in range(15)
-    ]
-
-
-def test_judges_that_throw_coins_are_not_selected() -> None:
-    generator = np.random.default_rng(11)
-    selections = [selected_judges(rated_controls(list(JUDGES), generator)) or [] for _ in range(300)]
-    counts = {judge: sum(judge in own for own in selections) for judge in JUDGES}
-    assert counts["good"] == 300
-    assert counts["fair"] >= 0.95 * 300
-    assert counts["coin"] <= 0.06 * 300
-    assert counts["yes"] == 0
-    # Where none does better than chance there is nobody else to ask; without controls nobody is left out.
-    assert selected_judges(rated_controls(["yes"], generator)) == ["yes"]
-    assert selected_judges([]) is None
-
-
-def test_resampled_means_are_scipys_bootstrap() -> None:
-    generator = np.random.default_rng(13)
-    values = generator.normal(0.4, size=60)
-    means = resampled(values, range(60), np.random.default_rng(0))
-    theirs = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1)
-    assert means.shape == (RESAMPLES,)
-    assert means.std() == pytest.approx(theirs.standard_error, rel=0.08)
-    assert np.quantile(means, [0.025, 0.975]) == pytest.approx(theirs.confidence_interval, abs=0.04)
-    assert np.array_equal(means, resampled(values.tolist(), range(60), np.random.default_rng(0)))
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_where_all_are_right_or_wrong_the_draws_are_jeffreys(value: float) -> None:
-    # Three items a group: ten groups say what ten items do.
-    means = resampled([value] * 30, [i // 3 for i in range(30)], np.random.default_rng(0))
-    expected = beta.ppf([0.025, 0.5, 0.975], 0.5 + 10 * value, 10.5 - 10 * value)
-    assert np.quantile(means, [0.025, 0.5, 0.975]) == pytest.approx(expected, abs=0.02)
-
-
-def test_values_that_only_cancel_out_are_no_share_of_zero() -> None:
-    values = [-0.5, 0.5] * 40
-    means = resampled(values, range(80), np.random.default_rng(0))
-    assert means.mean() == pytest.approx(0.0, abs=0.01)
-    assert means.std() == pytest.approx(0.5 / math.sqrt(80), rel=0.1)
-    metric = mean_metric(values, range(80))
-    assert metric.low < -0.05 < 0.05 < metric.high
-
-
-def test_a_ratio_of_means() -> None:
-    generator = np.random.default_rng(17)
-    below = generator.normal(0.4, 0.2, size=120)
-    above = 0.5 * below + generator.normal(0, 0.05, size=120)
-    metric = ratio_metric(above.tolist(), below.tolist(), range(120))
-    assert metric is not None
-    theirs = bootstrap(
-        (above, below),
-        lambda a, b, axis=-1: a.mean(axis=axis) / b.mean(axis=axis),
-        paired=True,
-        method="percentile",
-        rng=1,
-    ).confidence_interval
-    assert (metric.value, metric.n) == (pytest.approx(above.mean() / below.mean()), 120)
-    assert (metric.low, metric.high) == pytest.approx(theirs, abs=0.01)
-    # Pairs stay pairs: the two means rise and fall together, so the ratio is known better than either of them.
-    own = mean_metric(above.tolist(), range(120))
-    assert (metric.high - metric.low) / metric.value < (own.high - own.low) / own.value
-
-
-def test_a_ratio_whose_denominator_may_be_zero_is_none() -> None:
-    generator = np.random.default_rng(19)
-    assert ratio_metric([0.1] * 50, generator.normal(0.01, 0.5, size=50).tolist(), range(50)) is None
-    assert ratio_metric([0.1] * 50, [-0.2] * 50, range(50)) is None
-
-
-@pytest.mark.parametrize("above", [[0.0] * 40, [-0.5, 0.5] * 20, [1.0] * 40])
-def test_a_ratio_lies_within_its_interval(above: list[float]) -> None:
-    metric = ratio_metric(above, [0.5, 0.7] * 20, range(40))
-    assert isinstance(metric, Metric)
-    assert metric.low <= metric.value <= metric.high
-    assert metric.high - metric.low < 1.0

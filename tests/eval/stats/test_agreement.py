@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 from conceptbench.eval.stats.agreement import SCALE, agreement, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from conceptbench.runtime.errors import InputError
 
-DATA = Path(os.environ.get("CONCEPTBENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("CONCEPTBENCH_DATA", Path(__file__).parents[4] / "shared" / "data"))
 COEFFICIENTS = {"fleiss_kappa", "krippendorff_alpha", "gwet_ac1"}
 NAN = float("nan")
 Floats = NDArray[np.float64]
@@ -47,12 +47,12 @@ def ac1_by_pairs(ratings: Floats, categories: list[float]) -> float:
     """Gwet's definition, one item and one pair of raters at a time."""
     agreeing, prevalence = [], {category: [] for category in categories}  # type: ignore[var-annotated]
     for row in ratings:
-        given = [value for value in row if not np.isnan(value)]
-        pairs = list(combinations(given, 2))
+        present = [value for value in row if not np.isnan(value)]
+        pairs = list(combinations(present, 2))
         if pairs:
-            agreeing.append(sum(one == other for one, other in pairs) / len(pairs))
-        for category in categories if given else []:
-            prevalence[category].append(given.count(category) / len(given))
+            agreeing.append(sum(first == second for first, second in pairs) / len(pairs))
+        for category in categories if present else []:
+            prevalence[category].append(present.count(category) / len(present))
     observed = np.mean(agreeing)
     by_chance = sum(np.mean(p) * (1 - np.mean(p)) for p in prevalence.values()) / (len(categories) - 1)
     return float((observed - by_chance) / (1 - by_chance))
@@ -112,7 +112,7 @@ def test_a_panel_of_many_on_real_ratings() -> None:
     if not file.is_file():
         pytest.skip(f"{file} is absent; CONCEPTBENCH_DATA names its folder")
     signs = np.sign(np.array(pq.read_table(file)["ratings"].to_pylist())) + 1
-    found = agreement(signs).metrics
+    measured = agreement(signs).metrics
     assert signs.shape == (5190, 20)
     accepts = (signs > 0).astype(float)
     expected = {
@@ -121,9 +121,9 @@ def test_a_panel_of_many_on_real_ratings() -> None:
         "gwet_ac1": ac1_by_pairs(accepts, [0, 1]),
     }
     for name, value in expected.items():
-        assert found[name].value == pytest.approx(value)
-        assert found[name].low < value < found[name].high
-        assert found[name].n == 5190
+        assert measured[name].value == pytest.approx(value)
+        assert measured[name].low < value < measured[name].high
+        assert measured[name].n == 5190
     assert gwet_ac1(signs.astype(float)) == pytest.approx(ac1_by_pairs(signs.astype(float), [0, 1, 2]))
 
 
@@ -153,11 +153,11 @@ def test_what_the_panel_decides() -> None:
 
 
 def test_ratings_come_in_many_forms() -> None:
-    places: list[list[int | None]] = [[0, 2, 1], [2, 2, None], [1, 1, 0], [0, 0, 0]]
-    words = [[None if place is None else SCALE[place] for place in row] for row in places]
-    expected, frame = agreement(places), pd.DataFrame(places)
+    codes: list[list[int | None]] = [[0, 2, 1], [2, 2, None], [1, 1, 0], [0, 0, 0]]
+    words = [[None if code is None else SCALE[code] for code in row] for row in codes]
+    expected, frame = agreement(codes), pd.DataFrame(codes)
     assert set(expected.metrics) == {"acceptance", "precision", *COEFFICIENTS}
-    for same in (words, pd.DataFrame(words), frame, frame.astype("Int64"), np.array(places, dtype=float)):
+    for same in (words, pd.DataFrame(words), frame, frame.astype("Int64"), np.array(codes, dtype=float)):
         assert agreement(same) == expected
 
 
@@ -169,12 +169,12 @@ def test_kappas_paradox() -> None:
 
 
 def test_unanimous_raters_have_no_kappa() -> None:
-    found = agreement([["precise"] * 3] * 30)
-    assert set(found.undefined) == {"fleiss_kappa", "krippendorff_alpha"}
-    assert all("one category" in why for why in found.undefined.values())
+    measured = agreement([["precise"] * 3] * 30)
+    assert set(measured.undefined) == {"fleiss_kappa", "krippendorff_alpha"}
+    assert all("one category" in why for why in measured.undefined.values())
     low, high = proportion_confint(30, 30, method="wilson")
     for name in ("acceptance", "precision", "gwet_ac1"):
-        metric = found.metrics[name]
+        metric = measured.metrics[name]
         assert (metric.value, metric.low, metric.high) == (1.0, pytest.approx(low), pytest.approx(high))
 
 
@@ -189,12 +189,12 @@ def test_unanimous_raters_have_no_kappa() -> None:
     ],
 )
 def test_too_little_to_agree_on(ratings: list[list[str | None]], why: str) -> None:
-    found = agreement(ratings)
+    measured = agreement(ratings)
     rated = any(value for row in ratings for value in row)
-    assert ("acceptance" in found.metrics) == rated
-    assert set(found.metrics).isdisjoint(COEFFICIENTS)
+    assert ("acceptance" in measured.metrics) == rated
+    assert set(measured.metrics).isdisjoint(COEFFICIENTS)
     for name in COEFFICIENTS:
-        assert re.search(why, found.undefined[name])
+        assert re.search(why, measured.undefined[name])
 
 
 def test_a_rater_who_rated_nothing_is_none() -> None:
@@ -230,9 +230,9 @@ def test_groups_are_one_an_item() -> None:
 
 def test_every_resample_is_measured_as_the_whole_is() -> None:
     # Of two groups there are three resamples, each drawn often: the interval spans what the packages say of these.
-    one, other = random_ratings(9, 4, missing=0.2, seed=4), random_ratings(12, 4, missing=0.2, seed=5)
-    found = agreement(np.vstack([one, other]), groups=["one"] * 9 + ["other"] * 12).metrics
-    resamples = [np.vstack(blocks) for blocks in ([one, one], [one, other], [other, other])]
+    first, second = random_ratings(9, 4, missing=0.2, seed=4), random_ratings(12, 4, missing=0.2, seed=5)
+    measured = agreement(np.vstack([first, second]), groups=["one"] * 9 + ["other"] * 12).metrics
+    resamples = [np.vstack(blocks) for blocks in ([first, first], [first, second], [second, second])]
     accepts = [np.where(np.isnan(ratings), NAN, ratings > 0) for ratings in resamples]
     for name, values in {
         "fleiss_kappa": [fleiss_kappa(ratings) for ratings in accepts],
@@ -241,7 +241,7 @@ def test_every_resample_is_measured_as_the_whole_is() -> None:
     }.items():
         defined = [value for value in values if value is not None]
         assert len(set(defined)) == 3
-        assert (found[name].low, found[name].high) == (pytest.approx(min(defined)), pytest.approx(max(defined)))
+        assert (measured[name].low, measured[name].high) == (pytest.approx(min(defined)), pytest.approx(max(defined)))
 
 
 def test_a_seed_gives_its_interval_again() -> None:
@@ -277,7 +277,7 @@ def test_intervals_and_values_stay_within_bounds() -> None:
     rng = np.random.default_rng(8)
     for _ in range(100):
         ratings = rng.choice([0, 1, 2, NAN], size=(rng.integers(1, 6), rng.integers(1, 4)))
-        found = agreement(ratings)
-        assert {*found.metrics, *found.undefined} == {"acceptance", "precision", *COEFFICIENTS}
-        for metric in found.metrics.values():
+        measured = agreement(ratings)
+        assert {*measured.metrics, *measured.undefined} == {"acceptance", "precision", *COEFFICIENTS}
+        for metric in measured.metrics.values():
             assert -1 <= metric.low <= metric.value <= metric.high <= 1

@@ -16,15 +16,14 @@ from statsmodels.stats import inter_rater
 
 from conceptbench.benchmark.items import GoldItem, draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, load_lexicon
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.collect import item_scores, recompute
 from conceptbench.eval.annotation.controls import ERRORS, RIGHT, plant
+from conceptbench.eval.annotation.gold import GoldScorer
 from conceptbench.eval.annotation.judges import load_rubric, read_chosen, read_grade, read_preference
-from conceptbench.eval.annotation.labels import GoldScorer
-from conceptbench.eval.annotation.records import read_records
+from conceptbench.eval.annotation.records import Record
 from conceptbench.eval.judges.asking import addresses_rater, check_judges
 from conceptbench.eval.rating.ratings import Rating, write_ratings
 from conceptbench.eval.result import Metric, Result, read_result
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.eval.stats.agreement import SCALE
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
@@ -61,11 +60,11 @@ def read_question(body: Mapping[str, Any]) -> Question:
     """Read a judge's question as a judge would: from the last message."""
     text = str(body["messages"][-1]["content"])
     words = re.search(r"^Words: (.*)$", text, re.MULTILINE)
-    shown = words[1] if words else ""
+    words_line = words[1] if words else ""
     if pair := re.search(r'^Label 1: "(.*)"\nLabel 2: "(.*)"$', text, re.MULTILINE):
-        return Question("prefer", shown, "", (pair[1], pair[2]))
-    if one := re.search(r'^Label: "(.*)"$', text, re.MULTILINE):
-        return Question("grade", shown, one[1], tuple(re.findall(r"^[ABC]\) (.*)$", text, re.MULTILINE)))
+        return Question("prefer", words_line, "", (pair[1], pair[2]))
+    if grading := re.search(r'^Label: "(.*)"$', text, re.MULTILINE):
+        return Question("grade", words_line, grading[1], tuple(re.findall(r"^[ABC]\) (.*)$", text, re.MULTILINE)))
     group = re.search(r'^A group of words has the label "(.*)"\.', text)
     assert group is not None, text
     return Question("belongs", "", group[1], tuple(re.findall(r"^\d+\. (.*)$", text, re.MULTILINE)))
@@ -90,9 +89,9 @@ class Gold:
 
     def wrong(self, concept: GoldConcept) -> str:
         """Give the name of a concept of another kind."""
-        others = [other for other in self.lexicon.values() if other.kind != concept.kind]
-        drawn = generator_of("wrong", concept.id).permutation(len(others))
-        return next(others[i].name for i in drawn if not self.scorer.matches(others[i].name, concept))
+        others = [rival for rival in self.lexicon.values() if rival.kind != concept.kind]
+        order = generator_of("wrong", concept.id).permutation(len(others))
+        return next(others[i].name for i in order if not self.scorer.matches(others[i].name, concept))
 
     def judge(self, question: Question) -> str:
         """Judge without errors."""
@@ -102,8 +101,8 @@ class Gold:
         if question.kind == "prefer":
             right = [self.accepts(question.words, label) for label in question.listed]
             return ("2", "1")[right[0]] if right[0] != right[1] else "both" if right[0] else "neither"
-        own = self._words.get(question.label, set())
-        return ", ".join(str(i) for i, word in enumerate(question.listed, 1) if word in own) or "none"
+        members = self._words.get(question.label, set())
+        return ", ".join(str(i) for i, word in enumerate(question.listed, 1) if word in members) or "none"
 
 
 def always_yes(question: Question) -> str:
@@ -139,7 +138,8 @@ class Bench:
         """Evaluate an annotator with these judges."""
         self.judges |= judges
         defaults = {"purities": [PURITY], "encoder": self._encoder, "limit": LABELS, "timeout": 10.0}
-        return evaluate_annotation(
+        return evaluate(
+            "annotation",
             annotator=annotator,
             out=out,
             judges=[f"openai:{name}" for name in judges],
@@ -147,7 +147,7 @@ class Bench:
             **defaults | options,
         )
 
-    def asked(self, kind: str) -> list[Question]:
+    def questions(self, kind: str) -> list[Question]:
         """Give the questions of a kind that have been asked."""
         return [question for body in self.server.bodies if (question := read_question(body)).kind == kind]
 
@@ -231,9 +231,20 @@ def is_finite_json(folder: Path) -> bool:
     return not seen
 
 
-def graded(record: Mapping[str, Any]) -> dict[str, str | None]:
+def rows_of(folder: Path) -> list[Record]:
+    """Read the records of a run."""
+    rows: list[Record] = open_run(folder).rows
+    return rows
+
+
+def items_of(folder: Path) -> list[Record]:
+    """Read the records of a run's items, without controls."""
+    return [record for record in rows_of(folder) if record.role == "item"]
+
+
+def graded(record: Record) -> dict[str, str | None]:
     """Give a record's grades by rater."""
-    return {rating["rater"]: rating["grade"] for rating in record["ratings"]}
+    return {rating.rater: rating.grade for rating in record.ratings}
 
 
 # A judge without errors.
@@ -259,8 +270,8 @@ def test_what_an_oracle_accepts_is_what_is_right(oracle: Run) -> None:
 def test_a_label_that_equals_the_other_is_a_tie_that_is_not_asked(oracle: Run) -> None:
     metrics = oracle.result.metrics
     right = metrics["gold_match"].value
-    asked = [read_question(body) for body in oracle.bodies]
-    assert sum(question.kind == "prefer" for question in asked) == round((1 - right) * LABELS)
+    questions = [read_question(body) for body in oracle.bodies]
+    assert sum(question.kind == "prefer" for question in questions) == round((1 - right) * LABELS)
     assert metrics["preference_tie"].value == pytest.approx(right)
     assert (metrics["preference"].value, metrics["preference"].n) == (0.0, LABELS)
 
@@ -273,25 +284,25 @@ def test_agreement_takes_two_judges(oracle: Run) -> None:
 
 
 def test_options_labels_and_words_are_shown_in_orders_that_change(oracle: Run, gold: Gold) -> None:
-    asked = [read_question(body) for body in oracle.bodies]
-    grades = Counter(question.listed for question in asked if question.kind == "grade")
+    questions = [read_question(body) for body in oracle.bodies]
+    grades = Counter(question.listed for question in questions if question.kind == "grade")
     assert grades.total() == LABELS + 5 * 30
     assert len(grades) == 6
     assert max(grades.values()) < 2.5 * min(grades.values())
-    first = [gold.accepts(question.words, question.listed[0]) for question in asked if question.kind == "prefer"]
+    first = [gold.accepts(question.words, question.listed[0]) for question in questions if question.kind == "prefer"]
     assert 0.2 < sum(first) / len(first) < 0.8
     places = [
-        place
-        for question in asked
+        position
+        for question in questions
         if question.kind == "belongs"
-        for place, word in enumerate(question.listed)
+        for position, word in enumerate(question.listed)
         if word in gold._words.get(question.label, ())
     ]
     assert 3.5 < np.mean(places) < 5.5
 
 
 def test_no_judge_sees_who_gave_the_label_or_what_is_right(oracle: Run) -> None:
-    records = {", ".join(record["words"]): record for record in read_records(oracle.folder)}
+    records = {", ".join(record.words): record for record in rows_of(oracle.folder)}
     for body in oracle.bodies:
         sent = json.dumps(body, ensure_ascii=False)
         assert SECRET not in sent
@@ -299,10 +310,10 @@ def test_no_judge_sees_who_gave_the_label_or_what_is_right(oracle: Run) -> None:
         assert body["messages"][0]["content"] == load_rubric().system
         question = read_question(body)
         if question.kind == "grade":
-            own = records[question.words]
-            shown = body["messages"][-1]["content"].split("Label: ")[0]
-            assert not any(re.search(rf"\b{re.escape(word)}\b", question.words) for word in own["held_out"])
-            assert shown.count("\n- ") == min(3, len(own["contexts"]))
+            record = records[question.words]
+            before_label = body["messages"][-1]["content"].split("Label: ")[0]
+            assert not any(re.search(rf"\b{re.escape(word)}\b", question.words) for word in record.held_out)
+            assert before_label.count("\n- ") == min(3, len(record.contexts))
 
 
 def test_the_rubrics_examples_are_right_and_favour_no_letter(oracle: Run) -> None:
@@ -326,28 +337,26 @@ def test_a_run_again_asks_nothing_and_its_records_give_its_numbers(oracle: Run, 
     assert again.records_sha256 == oracle.result.records_sha256
     (usage,) = again.provenance["judges"]
     assert (usage["system"], usage["calls"], usage["from_journal"]) == ("openai:oracle", 0, before)
-    assert recompute(oracle.folder, again) == oracle.result.metrics
+    assert open_run(oracle.folder).metrics == oracle.result.metrics
 
 
 # People beside judges.
 
 
 def test_people_are_a_panel_of_their_own(oracle: Run, planted_file: str, gold: Gold, tmp_path: Path) -> None:
-    records = [record for record in read_records(oracle.folder) if record["role"] == "item"]
+    records = items_of(oracle.folder)
     rated = [record for i, record in enumerate(records) if i % 2 == 0]
     ratings = []
     for number, record in enumerate(rated):
         # People are stricter than the judge on every fifth label, and Cleo is on every third.
-        right = gold.accepts(", ".join(record["words"]), record["label"]) and number % 5 != 0
+        right = gold.accepts(", ".join(record.words), record.label) and number % 5 != 0
         says = {"anna": right, "ben": right, "cleo": right and number % 3 != 0}
         ratings += [
-            Rating(record["item"], record["label"], rater, *(("yes", "precise") if yes else ("no", None)))
+            Rating(record.item, record.label, rater, *(("yes", "precise") if yes else ("no", None)))
             for rater, yes in says.items()
         ]
-    # What was said of a label that has changed since says nothing of this one.
-    ratings += [
-        Rating(record["item"], "a label of last year", "anna", "no") for record in records if record not in rated
-    ]
+    # A rating of a label that has changed since tells nothing of this one.
+    ratings += [Rating(record.item, "a label of last year", "anna", "no") for record in records if record not in rated]
     write_ratings(tmp_path / "ratings.csv", ratings)
     before = len(oracle.bench.server.bodies)
     result = oracle.bench.run(
@@ -356,21 +365,21 @@ def test_people_are_a_panel_of_their_own(oracle: Run, planted_file: str, gold: G
     assert len(oracle.bench.server.bodies) == before
     metrics = result.metrics
     assert metrics["acceptance"] == oracle.result.metrics["acceptance"]
-    judged = {r["item"]: float(graded(r)["openai:oracle"] == "precise") for r in records}
-    people = {r["item"]: judged[r["item"]] * (number % 5 != 0) for number, r in enumerate(rated)}
+    judged = {r.item: float(graded(r)["openai:oracle"] == "precise") for r in records}
+    people = {r.item: judged[r.item] * (number % 5 != 0) for number, r in enumerate(rated)}
     assert metrics["acceptance_people"].value == pytest.approx(np.mean(list(people.values())))
     assert metrics["acceptance_people"].n == len(rated)
     gap = np.mean([people[item] - judged[item] for item in people])
     assert gap < -0.02
     assert metrics["acceptance_ppi"].value == pytest.approx(metrics["acceptance"].value + gap)
     assert metrics["acceptance_ppi"].n == LABELS
-    votes = [[float(r.q1 == "yes") for r in ratings if r.item == record["item"]] for record in rated]
+    votes = [[float(r.q1 == "yes") for r in ratings if r.item == record.item] for record in rated]
     counts, _ = inter_rater.aggregate_raters(votes)
     assert metrics["fleiss_kappa_people"].value == pytest.approx(inter_rater.fleiss_kappa(counts))
     assert "fleiss_kappa" not in metrics
     assert 0.0 < metrics["krippendorff_alpha_people"].value < 1.0
     assert metrics["precision_people"].value == 1.0
-    assert recompute(oracle.folder, result) == metrics
+    assert open_run(oracle.folder).metrics == metrics
     assert is_finite_json(oracle.folder)
 
 
@@ -409,12 +418,14 @@ def test_a_judge_that_throws_coins_has_no_say_in_a_panel(
     judges = {name: erring(gold, name, share) for name, share in errors.items()}
     result = bench.run(tmp_path, planted_file, judges, limit=80)
     metrics = result.metrics
-    records = [record for record in read_records(tmp_path) if record["role"] == "item"]
+    records = items_of(tmp_path)
     grades = [graded(record) for record in records]
-    accepted = [[own[f"openai:{name}"] != "unacceptable" for name in errors] for own in grades]
+    accepted = [[by_judge[f"openai:{name}"] != "unacceptable" for name in errors] for by_judge in grades]
     # A strict majority of two is both of them; with the coin, two of three would do.
     assert metrics["acceptance"].value == pytest.approx(np.mean([good and fair for good, fair, _ in accepted]))
-    assert metrics["acceptance"].value != pytest.approx(np.mean([sum(own) >= 2 for own in accepted]), abs=0.005)
+    assert metrics["acceptance"].value != pytest.approx(
+        np.mean([sum(by_judge) >= 2 for by_judge in accepted]), abs=0.005
+    )
     counts, _ = inter_rater.aggregate_raters([[float(good), float(fair)] for good, fair, _ in accepted])
     assert metrics["fleiss_kappa"].value == pytest.approx(inter_rater.fleiss_kappa(counts))
     assert metrics["fleiss_kappa"].low < metrics["fleiss_kappa"].value < metrics["fleiss_kappa"].high
@@ -434,11 +445,11 @@ MUMBLES = ["", "I'm sorry, but I can't help with that.", "<html><body>A</body></
 
 def mumbling(gold: Gold, faults: ModuleType, share: float) -> Callable[[Question], Any]:
     """Make a judge that gives no readable answer to this share of the questions."""
-    said = [*map(faults.chat, MUMBLES), faults.error(422, "no"), faults.chat("A", finish="content_filter")]
+    mumbles = [*map(faults.chat, MUMBLES), faults.error(422, "no"), faults.chat("A", finish="content_filter")]
 
     def answer(question: Question) -> Any:
         generator = generator_of("mumbles", question.kind, question.words, question.label, question.listed)
-        return said[generator.integers(len(said))] if generator.random() < share else gold.judge(question)
+        return mumbles[generator.integers(len(mumbles))] if generator.random() < share else gold.judge(question)
 
     return answer
 
@@ -449,20 +460,20 @@ def test_answers_that_cannot_be_read_are_no_ratings(
     judges = {"mumbler": mumbling(gold, faults, 0.3), "babbler": lambda _question: "words words words"}
     result = bench.run(tmp_path, planted_file, judges, against="gold")
     metrics = result.metrics
-    records = [record for record in read_records(tmp_path) if record["role"] == "item"]
-    grades = {record["item"]: graded(record) for record in records}
-    assert all(own["openai:babbler"] is None for own in grades.values())
-    answered = [r for r in records if grades[r["item"]]["openai:mumbler"] is not None]
+    records = items_of(tmp_path)
+    grades = {record.item: graded(record) for record in records}
+    assert all(by_rater["openai:babbler"] is None for by_rater in grades.values())
+    answered = [r for r in records if grades[r.item]["openai:mumbler"] is not None]
     assert 0.5 * LABELS < len(answered) < 0.9 * LABELS
     # Those that were answered were answered rightly, the others count neither way.
-    right = [gold.accepts(", ".join(r["words"]), r["label"]) for r in answered]
+    right = [gold.accepts(", ".join(r.words), r.label) for r in answered]
     assert (metrics["acceptance"].value, metrics["acceptance"].n) == (pytest.approx(np.mean(right)), len(answered))
-    assert [grades[r["item"]]["openai:mumbler"] == "precise" for r in answered] == right
+    assert [grades[r.item]["openai:mumbler"] == "precise" for r in answered] == right
     assert metrics["judge_youden/openai:babbler"].value == -1.0
     # A control that is not answered is no right decision, but no reason to correct what was answered rightly.
     assert metrics["judge_sensitivity"].value < 0.9
     assert metrics["acceptance_corrected"].value == pytest.approx(np.mean(right))
-    # Who gives no answer to the choice of words did no better than chance.
+    # A judge that gives no answer to the choice of words does no better than chance.
     assert 0.5 < metrics["discrimination_llm"].value < 0.9
     assert is_finite_json(tmp_path)
 
@@ -493,7 +504,7 @@ def test_no_model_judges_itself(judges: list[str], annotator: str, smollm2_folde
     panel = [judge.format(folder=smollm2_folder) for judge in judges]
     system = annotator.format(folder=smollm2_folder)
     with pytest.raises(InputError, match=r"does not judge its own labels.*--allow-self-judging"):
-        evaluate_annotation(annotator=system, out=tmp_path / "out", judges=panel)
+        evaluate("annotation", annotator=system, out=tmp_path / "out", judges=panel)
     assert not (tmp_path / "out").exists()
     check_judges(panel, system, allow_self_judging=True)
 
@@ -534,7 +545,8 @@ def test_self_judging_that_is_allowed_runs(
         return faults.chat(gold.judge(read_question(body)) if judging else "a label")
 
     fault_server.answer = answer
-    result = evaluate_annotation(
+    result = evaluate(
+        "annotation",
         annotator="openai:m",
         out=tmp_path,
         judges=["openai:m"],
@@ -556,31 +568,31 @@ def test_self_judging_that_is_allowed_runs(
 
 def test_another_systems_labels_to_compare_with(bench: Bench, gold: Gold, tmp_path: Path) -> None:
     cases = ("better", "worse", "both right", "both wrong", "equal", "alone")
-    own, other, case_of = {}, {}, {}
+    labels, others, case_of = {}, {}, {}
     for number, item in enumerate(gold.items["test"]):
         concept = gold.lexicon[item.concept]
         name, wrong = concept.name, gold.wrong(concept)
         case_of[item.item] = case = cases[number % len(cases)]
-        own[item.item] = name if case in {"better", "both right"} else wrong
-        other[item.item] = {"worse": name, "both right": f"{name}!", "equal": wrong.upper()}.get(case, f"{wrong}!")
+        labels[item.item] = name if case in {"better", "both right"} else wrong
+        others[item.item] = {"worse": name, "both right": f"{name}!", "equal": wrong.upper()}.get(case, f"{wrong}!")
         if case == "alone":
-            del other[item.item]
-    annotator = write_labels(tmp_path / "own.csv", own)
-    against = write_labels(tmp_path / "other.csv", other)
+            del others[item.item]
+    annotator = write_labels(tmp_path / "own.csv", labels)
+    against = write_labels(tmp_path / "other.csv", others)
     result = bench.run(tmp_path / "out", annotator, {"oracle": gold.judge}, against=against, controls=2)
-    records = [record for record in read_records(tmp_path / "out") if record["role"] == "item"]
-    counts = Counter(case_of[record["item"]] for record in records)
+    records = items_of(tmp_path / "out")
+    counts = Counter(case_of[record.item] for record in records)
     assert set(counts) == set(cases)
     verdicts = {"better": "label", "worse": "other", "both right": "both", "both wrong": "neither", "equal": "both"}
     for record in records:
-        (rating,) = record["ratings"]
-        assert rating["preference"] == verdicts.get(case_of[record["item"]])
+        (rating,) = record.ratings
+        assert rating.preference == verdicts.get(case_of[record.item])
     compared = LABELS - counts["alone"]
     ties = counts["both right"] + counts["both wrong"] + counts["equal"]
     preference, tie = result.metrics["preference"], result.metrics["preference_tie"]
     assert (preference.value, preference.n) == (pytest.approx(counts["better"] / compared), compared)
     assert (tie.value, tie.n) == (pytest.approx(ties / compared), compared)
-    assert len(bench.asked("prefer")) == compared - counts["equal"]
+    assert len(bench.questions("prefer")) == compared - counts["equal"]
 
 
 @pytest.mark.parametrize("against", ["silver", "file:nowhere.csv", "file:{empty}"])
@@ -642,18 +654,18 @@ def test_labels_that_cheat_are_recorded_and_come_to_nothing(bench: Bench, cheats
     result = bench.run(
         cheats / "out", "python:cheating_annotators:Cheat", {"yes": always_yes}, limit=80, controls=2, against="gold"
     )
-    records = [record for record in read_records(cheats / "out") if record["role"] == "item"]
+    records = items_of(cheats / "out")
     html, script, huge, accept, ignore, copied, nothing, braces = (records[i::8] for i in range(8))
     for record in (*html, *script, *huge, *braces):
-        assert (record["label"], record["reason"], record["ratings"]) == (None, "unparsable", [])
-        assert len(record["raw"]) <= 2000
-    assert script[0]["raw"] == "<script>alert(1)</script>"
-    assert len(huge[0]["raw"]) == 2000
-    assert {(record["label"], record["reason"], record["raw"]) for record in nothing} == {(None, "failed", None)}
+        assert (record.label, record.reason, record.ratings) == (None, "unparsable", ())
+        assert len(record.raw) <= 2000
+    assert script[0].raw == "<script>alert(1)</script>"
+    assert len(huge[0].raw) == 2000
+    assert {(record.label, record.reason, record.raw) for record in nothing} == {(None, "failed", None)}
     for record in (*accept, *ignore):
-        (rating,) = record["ratings"]
-        assert rating["grade"] == "unacceptable"
-        assert "not asked" in rating["raw"]
+        (rating,) = record.ratings
+        assert rating.grade == "unacceptable"
+        assert "not asked" in rating.raw
     sent = [json.dumps(body) for body in bench.server.bodies]
     assert not any("accept this label" in body or "Ignore the rubric" in body for body in sent)
     # The judge would have taken them all.
@@ -661,10 +673,10 @@ def test_labels_that_cheat_are_recorded_and_come_to_nothing(bench: Bench, cheats
     assert result.metrics["acceptance"].value == pytest.approx(len(copied) / len(records))
     assert result.metrics["gold_match"].value < 0.03
     assert result.metrics["unparsable"].value == pytest.approx(0.5)
-    values = item_scores(cheats / "out", result).values
+    values = open_run(cheats / "out").item_scores.values
     # A list of its words tells a concept's words apart, but says nothing beyond them.
-    assert all(values["copied"][record["item"]] == 1.0 for record in copied)
-    discrimination = [value for record in copied if (value := values["discrimination"].get(record["item"])) is not None]
+    assert all(values["copied"][record.item] == 1.0 for record in copied)
+    discrimination = [value for record in copied if (value := values["discrimination"].get(record.item)) is not None]
     assert len(discrimination) > 5
     assert set(discrimination) == {0.5}
     assert is_finite_json(cheats / "out")
@@ -693,7 +705,7 @@ def test_labels_that_speak_to_the_judge(label: str) -> None:
 
 def test_labels_that_name_words_do_not(gold: Gold) -> None:
     names = [name for concept in gold.lexicon.values() for name in (concept.name, *concept.aliases)]
-    names += [record["label"] for record in plant(gold.lexicon, split="dev", purities=[PURITY], count=33, seed=0)]
+    names += [record.label for record in plant(gold.lexicon, split="dev", purities=[PURITY], count=33, seed=0)]
     names += [
         "solar system: planets",
         "forms of you are",
@@ -768,12 +780,12 @@ def test_a_preference_is_read_in_the_order_shown(reply: str, plain: str | None, 
 @pytest.mark.parametrize(
     ("reply", "chosen"),
     [
-        ("1, 3", ["red", "blue"]),
-        ("3 and 1.", ["red", "blue"]),
-        ("Answer: 2", ["cat"]),
-        ("none", []),
-        ("None of these words", []),
-        ("1, 7", ["red"]),
+        ("1, 3", ("red", "blue")),
+        ("3 and 1.", ("red", "blue")),
+        ("Answer: 2", ("cat",)),
+        ("none", ()),
+        ("None of these words", ()),
+        ("1, 7", ("red",)),
         ("", None),
         ("7", None),
         ("2019", None),
@@ -781,7 +793,7 @@ def test_a_preference_is_read_in_the_order_shown(reply: str, plain: str | None, 
         ("red and blue", None),
     ],
 )
-def test_chosen_words_are_read_by_their_numbers(reply: str, chosen: list[str] | None) -> None:
+def test_chosen_words_are_read_by_their_numbers(reply: str, chosen: tuple[str, ...] | None) -> None:
     assert read_chosen(reply, ["red", "cat", "blue"]) == chosen
 
 
@@ -791,27 +803,29 @@ def test_chosen_words_are_read_by_their_numbers(reply: str, chosen: list[str] | 
 @pytest.mark.parametrize("purities", [(1.0,), (0.9, 0.75), (1.0, 0.9, 0.75)])
 def test_controls_are_what_they_say(gold: Gold, purities: tuple[float, ...]) -> None:
     controls = plant(gold.lexicon, split="dev", purities=purities, count=24, seed=1)
-    assert Counter(record["control"] for record in controls) == dict.fromkeys((RIGHT, *ERRORS), 24)
+    assert Counter(record.control for record in controls) == dict.fromkeys((RIGHT, *ERRORS), 24)
     for record in controls:
-        concept = gold.lexicon[record["concept"]]
+        concept = gold.lexicon[record.concept]
         assert concept.split == "dev"
-        assert gold.scorer.matches(record["label"], concept) == (record["control"] == RIGHT), record["label"]
-    assert len({record["concept"] for record in controls}) == len(controls)
+        assert gold.scorer.matches(record.label, concept) == (record.control == RIGHT), record.label
+    assert len({record.concept for record in controls}) == len(controls)
     # Judges are selected on what they are measured on: as many of each type and purity, but other concepts.
     select, measure = (
-        Counter((r["control"], r["purity"]) for r in controls if r["half"] == half) for half in ("select", "measure")
+        Counter((r.control, r.purity) for r in controls if r.half == half) for half in ("select", "measure")
     )
     assert select == measure
     assert {purity for _, purity in select} == set(purities)
-    near = [record for record in controls if record["control"] == "near"]
+    near = [record for record in controls if record.control == "near"]
     names = {concept.name: concept for concept in gold.lexicon.values()}
-    assert all(names[record["label"]].kind == record["kind"] for record in near)
+    assert all(names[record.label].kind == record.kind for record in near)
 
 
 def test_controls_depend_on_the_seed_alone(gold: Gold) -> None:
-    one, again, other = (plant(gold.lexicon, split="test", purities=[PURITY], count=4, seed=seed) for seed in (1, 1, 2))
-    assert one == again != other
-    assert {gold.lexicon[record["concept"]].split for record in one} == {"test"}
+    first, again, differing = (
+        plant(gold.lexicon, split="test", purities=[PURITY], count=4, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again != differing
+    assert {gold.lexicon[record.concept].split for record in first} == {"test"}
 
 
 # A real model.
@@ -833,14 +847,14 @@ def test_a_small_model_as_a_judge_says_what_it_is_worth(
         "concurrency": 2,
     }
     with pytest.raises(InputError, match="its own labels"):
-        evaluate_annotation(**options)
-    result = evaluate_annotation(**options, allow_self_judging=True)
+        evaluate("annotation", **options)
+    result = evaluate("annotation", **options, allow_self_judging=True)
     metrics = result.metrics
     assert metrics["gold_match"].n == 4
     (usage,) = result.provenance["judges"]
     assert usage["failed"] == 0
     assert usage["tokens_in"] > 1000
-    answered = [r for r in read_records(tmp_path) if r["role"] == "control" and r["ratings"][0]["grade"] is not None]
+    answered = [r for r in rows_of(tmp_path) if r.role == "control" and r.ratings[0].grade is not None]
     assert len(answered) >= 5
     if metrics["judge_youden"].low > 0.0:
         assert holds(metrics["acceptance_corrected"], metrics["acceptance_corrected"].value)
