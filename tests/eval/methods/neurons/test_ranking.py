@@ -10,14 +10,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 import conceptbench
-from conceptbench.eval.methods.neurons.ranking import (
-    Means,
-    by_average_precision,
-    by_weights,
-    concept_means,
-    probeless,
-    rank_neurons,
-)
+from conceptbench.eval.methods.neurons.ranking import Means, by_average_precision, by_weights, probeless, rank_neurons
+from conceptbench.eval.methods.neurons.vectors import concept_means
 from conceptbench.runtime.errors import InputError
 
 NEURONS = {"animals": [3, 17, 25], "verbs": [8, 9, 30], "digits": [0, 11, 39]}
@@ -29,7 +23,7 @@ def all_pairs(means: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def planted(seed: int = 0, tokens: int = 900) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors (tokens, 40) in which each concept moves its own three neurons, one of them downwards; and labels."""
+    """Vectors (tokens, 40) in which each concept moves three neurons of its own, one of them downwards; and labels."""
     generator = np.random.default_rng(seed)
     labels = generator.choice([*NEURONS, "other", "rest"], size=tokens)
     vectors = generator.normal(size=(tokens, 40)).astype(np.float32)
@@ -57,14 +51,14 @@ def test_probeless_of_real_numbers_is_the_sum_over_all_pairs(shift: float) -> No
     np.testing.assert_allclose(Means.of(means).scores_of(others), all_pairs(others, means), rtol=1e-9)
 
 
-def test_rankings_are_those_of_neurox() -> None:
+def test_rankingsare_those_of_neurox() -> None:
     peer = pytest.importorskip("neurox.interpretation.probeless")
     vectors, labels = planted()
     names, index = np.unique(labels, return_inverse=True)
     _, expected = peer.get_neuron_ordering_for_all_tags(vectors, index, dict(enumerate(names.tolist())))
-    found = rank_neurons(vectors, labels)
-    assert set(found) == set(expected)
-    for name, ranking in found.items():
+    rankings = rank_neurons(vectors, labels)
+    assert set(rankings) == set(expected)
+    for name, ranking in rankings.items():
         np.testing.assert_allclose(ranking.scores[expected[name]], ranking.scores[ranking.order], rtol=1e-5)
 
 
@@ -74,11 +68,11 @@ def test_concept_means_are_those_of_numpy() -> None:
     concept = generator.integers(7, size=20_000)
     weights = generator.integers(3, size=20_000)
     repeated, owner = np.repeat(vectors, weights, axis=0).astype(float), np.repeat(concept, weights)
-    found, weighted = concept_means(vectors, concept, 8), concept_means(vectors, concept, 8, weights)
+    means, weighted = concept_means(vectors, concept, 8), concept_means(vectors, concept, 8, weights)
     for c in range(7):
-        np.testing.assert_allclose(found[c], vectors[concept == c].astype(float).mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(means[c], vectors[concept == c].astype(float).mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(weighted[c], repeated[owner == c].mean(axis=0), rtol=1e-12)
-    assert np.isnan(found[7]).all()
+    assert np.isnan(means[7]).all()
 
 
 @settings(deadline=None, max_examples=60)
@@ -97,15 +91,15 @@ def test_average_precision_with_ties_is_that_of_scikit_learn(tokens: int, kinds:
 
 def test_average_precision_of_real_numbers_is_that_of_scikit_learn() -> None:
     vectors, labels = planted()
-    found = by_average_precision(vectors, labels)
+    scores = by_average_precision(vectors, labels)
     for c, name in enumerate(np.unique(labels)):
         for neuron in range(40):
             both = [average_precision_score(labels == name, sign * vectors[:, neuron]) for sign in (1, -1)]
-            assert found[c, neuron] == pytest.approx(max(both), rel=1e-12)
+            assert scores[c, neuron] == pytest.approx(max(both), rel=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_planted_neurons_stand_at_the_top(method: str) -> None:
+def test_planted_neurons_are_at_the_top(method: str) -> None:
     vectors, labels = planted()
     rankings = rank_neurons(vectors, labels, method=method)
     assert list(rankings) == sorted(set(labels.tolist()))
@@ -119,54 +113,54 @@ def test_planted_neurons_stand_at_the_top(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_nothing_stands_out_under_shuffled_labels(method: str) -> None:
-    places = []
+def test_planted_neurons_are_anywhere_under_shuffled_labels(method: str) -> None:
+    ranks = []
     for seed in range(8):
         vectors, labels = planted(seed, tokens=500)
         shuffled = np.random.default_rng(seed).permutation(labels)
         rankings = rank_neurons(vectors / vectors.std(axis=0), shuffled, method=method)
-        places += [np.argsort(rankings[name].order)[neurons].mean() for name, neurons in NEURONS.items()]
-    # The mean place of three neurons of forty is 19.5 by chance, with a standard deviation of 6.5.
-    assert abs(np.mean(places) - 19.5) < 4 * 6.5 / np.sqrt(len(places))
+        ranks += [np.argsort(rankings[name].order)[neurons].mean() for name, neurons in NEURONS.items()]
+    # The mean rank of three neurons of forty is 19.5 by chance, with a standard deviation of 6.5.
+    assert abs(np.mean(ranks) - 19.5) < 4 * 6.5 / np.sqrt(len(ranks))
 
 
-def test_equal_scores_stand_in_the_order_of_the_neurons() -> None:
+def test_equal_scores_are_in_the_order_of_the_neurons() -> None:
     vectors = np.array([[1, 0, 7, 2, 1], [0, 1, 7, 0, 0]])
     ranking = rank_neurons(vectors, ["a", "b"])["a"]
     assert ranking.order.tolist() == [3, 0, 1, 4, 2]
     assert ranking.scores.tolist() == [1, 1, 0, 2, 1]
 
 
-def test_a_constant_neuron_comes_to_nothing() -> None:
+def test_a_constant_neuron_scores_nothing() -> None:
     vectors, labels = planted()
     vectors[:, 5] = 0.1
     share = np.mean(labels == "verbs")
-    for method, worth in (("probeless", 0.0), ("weights", 0.0), ("average_precision", share)):
-        assert rank_neurons(vectors, labels, method=method)["verbs"].scores[5] == pytest.approx(worth, abs=1e-12)
+    for method, expected in (("probeless", 0.0), ("weights", 0.0), ("average_precision", share)):
+        assert rank_neurons(vectors, labels, method=method)["verbs"].scores[5] == pytest.approx(expected, abs=1e-12)
 
 
 def test_weights_of_probes_may_be_given() -> None:
     vectors, labels = planted()
     probes = {name: np.linspace(-1, 0.5, 40) for name in set(labels.tolist())}
-    found = rank_neurons(vectors, labels, method="weights", weights=probes)
-    np.testing.assert_array_equal(found["verbs"].scores, by_weights([probes["verbs"]])[0])
-    assert found["verbs"].order[0] == 0
+    rankings = rank_neurons(vectors, labels, method="weights", weights=probes)
+    np.testing.assert_array_equal(rankings["verbs"].scores, by_weights([probes["verbs"]])[0])
+    assert rankings["verbs"].order[0] == 0
 
 
 def test_vectors_of_torch_and_labels_of_any_kind() -> None:
     vectors, labels = planted()
     expected = rank_neurons(vectors, labels)
     numbers = {name: 10 * i - 5 for i, name in enumerate(expected)}
-    found = rank_neurons(torch.from_numpy(vectors), [numbers[name] for name in labels])
+    rankings = rank_neurons(torch.from_numpy(vectors), [numbers[name] for name in labels])
     for name, number in numbers.items():
-        np.testing.assert_array_equal(found[number].order, expected[name].order)
+        np.testing.assert_array_equal(rankings[number].order, expected[name].order)
 
 
 def test_the_front_door_has_it() -> None:
     assert conceptbench.rank_neurons is rank_neurons
 
 
-def test_ranks_of_scores_do_not_hang_on_the_order_of_tokens() -> None:
+def test_ranks_of_scores_do_not_depend_on_the_order_of_tokens() -> None:
     vectors, labels = planted()
     shuffled = np.random.default_rng(0).permutation(len(labels))
     for method in ("probeless", "average_precision"):
@@ -176,7 +170,7 @@ def test_ranks_of_scores_do_not_hang_on_the_order_of_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vectors", "labels", "options", "said"),
+    ("vectors", "labels", "options", "message"),
     [
         (np.zeros(4), [0, 1, 0, 1], {}, "table of numbers"),
         (np.zeros((0, 3)), [], {}, "table of numbers"),
@@ -196,8 +190,8 @@ def test_ranks_of_scores_do_not_hang_on_the_order_of_tokens() -> None:
         (np.zeros((2, 2)), [0, 1], {"method": "weights", "weights": {0: [1, 2], 1: [1]}}, "table of numbers"),
     ],
 )
-def test_bad_input_is_named(vectors: object, labels: object, options: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_bad_input_is_named(vectors: object, labels: object, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         rank_neurons(vectors, labels, **options)
 
 

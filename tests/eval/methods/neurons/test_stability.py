@@ -14,7 +14,7 @@ WIDTH = 50
 
 
 def corpus(strength: float, sentences: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vectors of five tokens a sentence, labels 0..3, sentences; five neurons carry each concept, as strong as told."""
+    """Vectors of five tokens a sentence, labels 0..3, sentences; five neurons carry each concept, by `strength`."""
     generator = np.random.default_rng(seed)
     sentence = np.repeat(np.arange(sentences), 5)
     labels = generator.integers(4, size=len(sentence))
@@ -30,15 +30,15 @@ def corpus(strength: float, sentences: int = 200, seed: int = 0) -> tuple[np.nda
 def test_agreement_is_that_of_scipy_and_of_sets(seed: int, width: int, fraction: float) -> None:
     generator = np.random.default_rng(seed)
     first, second = generator.integers(6, size=(2, 3, width)).astype(float)
-    found = rank_agreement(first, second, fraction)
+    result = rank_agreement(first, second, fraction)
     count = max(1, round(fraction * width))
     for row in range(3):
         tops = [set(np.argsort(-scores[row], kind="stable")[:count]) for scores in (first, second)]
-        assert found.overlap[row] == len(tops[0] & tops[1]) / count
+        assert result.overlap[row] == len(tops[0] & tops[1]) / count
         if np.ptp(first[row]) and np.ptp(second[row]):
-            assert found.spearman[row] == pytest.approx(spearmanr(first[row], second[row]).statistic, abs=1e-12)
+            assert result.spearman[row] == pytest.approx(spearmanr(first[row], second[row]).statistic, abs=1e-12)
         else:
-            assert found.spearman[row] == 0
+            assert result.spearman[row] == 0
 
 
 @given(arrays.arrays(np.float64, (2, 9), elements=st.floats(-5, 5), unique=True))
@@ -69,7 +69,7 @@ def test_more_sentences_make_rankings_more_stable() -> None:
 
 def test_tokens_of_one_sentence_are_drawn_together() -> None:
     vectors, labels, sentence = corpus(0.5)
-    # What every sentence says ten times is worth no more than what it says once; ten sentences more are.
+    # Repeating what each sentence says ten times adds nothing; ten times as many sentences do.
     repeated = stability(*(np.repeat(part, 10, axis=0) for part in (vectors, labels, sentence)))
     np.testing.assert_allclose(repeated.overlap, stability(vectors, labels, sentence).overlap)
     apart = stability(*(np.repeat(part, 10, axis=0) for part in (vectors, labels)), np.arange(10 * len(labels)))
@@ -79,10 +79,10 @@ def test_tokens_of_one_sentence_are_drawn_together() -> None:
 def test_a_concept_that_is_drawn_in_some_resamples_alone() -> None:
     vectors, labels, sentence = corpus(1.0)
     labels[0] = 7
-    found = stability(vectors, labels, sentence, resamples=30)
-    assert 10 < found.resamples[4] < 28
-    assert found.resamples[:4].tolist() == [30] * 4
-    assert np.isfinite(found.overlap).all()
+    result = stability(vectors, labels, sentence, resamples=30)
+    assert 10 < result.resamples[4] < 28
+    assert result.resamples[:4].tolist() == [30] * 4
+    assert np.isfinite(result.overlap).all()
     single = [stability(vectors, labels, sentence, resamples=1, seed=seed) for seed in range(10)]
     absent = [once for once in single if once.resamples[4] == 0]
     assert 0 < len(absent) < 10
@@ -96,7 +96,7 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"sentences": np.zeros(1000)}, "at least two; given are 1"),
         ({"sentences": np.arange(10)}, "Each of the 1000 tokens"),
@@ -105,9 +105,9 @@ def test_the_seed_decides() -> None:
         ({"labels": np.zeros(1000)}, "All vectors have the label"),
     ],
 )
-def test_bad_input_is_named(changed: dict[str, object], said: str) -> None:
+def test_bad_input_is_named(changed: dict[str, object], message: str) -> None:
     vectors, labels, sentences = corpus(1.0)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         stability(**({"vectors": vectors, "labels": labels, "sentences": sentences} | changed))
 
 

@@ -12,7 +12,7 @@ from conceptbench.runtime.errors import InputError
 
 # Five groups of two on a line: (A B) C joined at about 10, (D E) at about 8, all at about 100.
 GROUPS = {"A": [0.0, 0.1], "B": [3.0, 3.1], "C": [10.0, 10.1], "D": [100.0, 100.1], "E": [108.0, 108.1]}
-POINTS = np.array([place for places in GROUPS.values() for place in places])[:, None]
+POINTS = np.array([point for points in GROUPS.values() for point in points])[:, None]
 
 
 def as_names(pairs: ConceptPairs) -> dict[str, set[str]]:
@@ -62,7 +62,7 @@ def test_each_token_may_be_a_concept_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "options", "said"),
+    ("labels", "options", "message"),
     [
         ([0, 1] * 5, {}, "not the cut of this tree into 2"),
         ([0] * 9, {}, "10 vectors and labels"),
@@ -72,8 +72,8 @@ def test_each_token_may_be_a_concept_of_its_own() -> None:
         ([0] * 6 + [1] * 4, {"names": ["a"]}, "2 concepts and 1 names"),
     ],
 )
-def test_labels_that_do_not_fit_the_tree(labels: list[int], options: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_labels_that_do_not_fit_the_tree(labels: list[int], options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         tree_pairs(ward_tree(POINTS).linkage, labels, **options)
 
 
@@ -82,7 +82,7 @@ def test_a_tree_of_another_shape() -> None:
         tree_pairs(np.zeros((4, 3)), [0, 1, 0, 1, 0])
 
 
-def test_gold_concepts_stand_for_their_descendants() -> None:
+def test_gold_concepts_have_the_tokens_of_their_descendants() -> None:
     model = next(iter(load_lexicon().values()))
     known = {
         name: replace(model, id=name, parent=parent)
@@ -107,11 +107,11 @@ def test_the_packaged_lexicon_has_pairs() -> None:
 
 
 def test_labels_within_labels() -> None:
-    said = ["Verbs", "past tense verbs", "Past-tense verbs.", "adverbs", None, "modal verbs", "names", "names ", ""]
-    pairs = label_pairs(np.arange(9), said, [f"C{i}" for i in range(9)])
+    labels = ["Verbs", "past tense verbs", "Past-tense verbs.", "adverbs", None, "modal verbs", "names", "names ", ""]
+    pairs = label_pairs(np.arange(9), labels, [f"C{i}" for i in range(9)])
     verbs, past, names = {"C0", "C1", "C2", "C5"}, {"C1", "C2"}, {"C6", "C7"}
     assert as_names(pairs) == {"C0": verbs, "C1": past, "C2": past, "C5": verbs, "C6": names, "C7": names}
     assert [wider.name for wider in pairs.supers] == ["names", "past tense verbs", "verbs"]
-    assert "C0" not in as_names(label_pairs(np.arange(9), said, [f"C{i}" for i in range(9)], most=3))
+    assert "C0" not in as_names(label_pairs(np.arange(9), labels, [f"C{i}" for i in range(9)], most=3))
     with pytest.raises(InputError, match="9 clusters and 2 labels"):
-        label_pairs(np.arange(9), said[:2])
+        label_pairs(np.arange(9), labels[:2])

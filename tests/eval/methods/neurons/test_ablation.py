@@ -43,29 +43,31 @@ def ablation(probes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Ablation:
     return ablate(weights, biases, *planted(2), orders, names=NAMES, grid=range(WIDTH + 1))
 
 
-def test_it_is_what_probes_say_of_changed_vectors(probes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_it_is_the_accuracy_of_probes_on_changed_vectors(probes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     weights, biases, orders = probes
     vectors, labels = planted(3)
     mean = planted(1)[0].mean(axis=0)
-    found = ablate(weights, biases, vectors, labels, orders, grid=[1, 4, 12], mean=mean)
-    assert found.grid.tolist() == [0, 1, 4, 12, 30]
+    result = ablate(weights, biases, vectors, labels, orders, grid=[1, 4, 12], mean=mean)
+    assert result.grid.tolist() == [0, 1, 4, 12, 30]
     for concept in (0, 1):
-        for place, k in enumerate([0, 1, 4, 12]):
+        for column, k in enumerate([0, 1, 4, 12]):
             for kind, order in (("top", orders[concept]), ("bottom", orders[concept][::-1])):
                 for mode in ("zero", "mean", "keep"):
                     changed = vectors.copy()
                     touched = order[k:] if mode == "keep" else order[:k]
                     changed[:, touched] = 0.0 if mode == "zero" else mean[touched]
                     logits = changed @ weights[concept] + biases[concept]
-                    own = labels == concept
-                    assert found.accuracy[mode, kind][concept, place] == pytest.approx(
-                        balanced_accuracy_score(own, logits > 0)
+                    positive = labels == concept
+                    assert result.accuracy[mode, kind][concept, column] == pytest.approx(
+                        balanced_accuracy_score(positive, logits > 0)
                     ), (mode, kind, k)
                     if mode != "keep" or k:
-                        assert found.auroc[mode, kind][concept, place] == pytest.approx(roc_auc_score(own, logits))
+                        assert result.auroc[mode, kind][concept, column] == pytest.approx(
+                            roc_auc_score(positive, logits)
+                        )
 
 
-def test_nothing_taken_away_is_the_whole_probe_and_all_taken_away_is_chance(ablation: Ablation) -> None:
+def test_the_whole_probe_is_where_no_neuron_is_removed_and_chance_where_all_are(ablation: Ablation) -> None:
     whole = ablation.accuracy["zero", "top"][:, 0]
     assert (whole > 0.95).all()
     for curves, best in ((ablation.accuracy, whole), (ablation.auroc, ablation.auroc["zero", "top"][:, 0])):
@@ -109,12 +111,12 @@ def test_a_ranking_at_random_has_no_advantage(probes: tuple[np.ndarray, np.ndarr
     advantages = []
     for _ in range(12):
         orders = order_of(generator.normal(size=(2, WIDTH)))
-        found = ablate(weights, biases, *planted(2), orders)
-        advantages += found.advantages("accuracy", "zero").tolist()
+        result = ablate(weights, biases, *planted(2), orders)
+        advantages += result.advantages("accuracy", "zero").tolist()
     assert abs(np.mean(advantages)) < 4 * np.std(advantages) / np.sqrt(len(advantages))
 
 
-def test_random_orders_hang_on_the_name_and_the_seed_alone(
+def test_random_orders_depend_on_the_name_and_the_seed_alone(
     probes: tuple[np.ndarray, np.ndarray, np.ndarray], ablation: Ablation
 ) -> None:
     weights, biases, orders = probes
@@ -131,13 +133,13 @@ def test_random_orders_hang_on_the_name_and_the_seed_alone(
     )
     for key, curve in ablation.accuracy.items():
         np.testing.assert_allclose(swapped.accuracy[key], curve[::-1], rtol=1e-12)
-    other = ablate(weights, biases, vectors, labels, orders, names=NAMES, grid=grid, seed=1)
-    assert not np.array_equal(other.auroc["zero", "random"], ablation.auroc["zero", "random"])
-    np.testing.assert_array_equal(other.auroc["zero", "top"], ablation.auroc["zero", "top"])
+    reseeded = ablate(weights, biases, vectors, labels, orders, names=NAMES, grid=grid, seed=1)
+    assert not np.array_equal(reseeded.auroc["zero", "random"], ablation.auroc["zero", "random"])
+    np.testing.assert_array_equal(reseeded.auroc["zero", "top"], ablation.auroc["zero", "top"])
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"weights": np.zeros((2, 29))}, "29 weights, the vectors 30"),
         ({"weights": np.full((2, 30), np.nan)}, "The weights: row 0"),
@@ -154,14 +156,14 @@ def test_random_orders_hang_on_the_name_and_the_seed_alone(
         ({"draws": 0}, "at least 1"),
     ],
 )
-def test_bad_input_is_named(changed: dict[str, object], said: str) -> None:
+def test_bad_input_is_named(changed: dict[str, object], message: str) -> None:
     vectors, labels = planted(0)
-    given = {
+    arguments = {
         "weights": np.ones((2, 30)),
         "biases": [0.0, 0.0],
         "vectors": vectors,
         "labels": labels,
         "orders": np.tile(np.arange(30), (2, 1)),
     }
-    with pytest.raises(InputError, match=said):
-        ablate(**(given | changed))
+    with pytest.raises(InputError, match=message):
+        ablate(**(arguments | changed))
