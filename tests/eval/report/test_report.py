@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.collect import recompute
-from conceptbench.eval.report.write import axis, draw, judge_sentence, report
-from conceptbench.eval.result import Metric, read_result, write_records, write_result
+from conceptbench.eval.report.blocks import judge_sentence
+from conceptbench.eval.report.write import report
+from conceptbench.eval.result import Metric, MetricKey, read_result, write_result
+from conceptbench.eval.rows import write_records
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 WIDTHS = {"desk": 1200, "phone": 390}
@@ -27,8 +27,8 @@ HOSTILE = "<script>alert(1)</script><img src=http://a.example/x> | **bold** [x](
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Results on ten concepts: the baseline, all gold names, all but one, labels that are markup; and a study."""
     folder = tmp_path_factory.mktemp("results")
-    evaluate_annotation(annotator="lexical", out=folder / "lexical", limit=10)
-    evaluate_annotation(annotator="lexical", out=folder / "study", limit=5, study="prompt")
+    evaluate("annotation", annotator="lexical", out=folder / "lexical", limit=10)
+    evaluate("annotation", annotator="lexical", out=folder / "study", limit=5, study="prompt")
     lexicon = load_lexicon()
     rows = pq.read_table(folder / "lexical" / "records.parquet").to_pylist()
     gold = [lexicon[row["concept"]].name for row in rows]
@@ -48,8 +48,9 @@ def relabelled(run: Path, out: Path, system: str, labels: Sequence[str]) -> None
     table = pq.read_table(run / "records.parquet")
     column = table.schema.get_field_index("label")
     digest = write_records(out, table.set_column(column, table.schema.field(column), [labels]))
-    result = replace(result, system=system, records_sha256=digest)
-    write_result(out, replace(result, metrics=recompute(out, result)))
+    result = result.model_copy(update={"system": system, "records_sha256": digest})
+    write_result(out, result)
+    write_result(out, result.model_copy(update={"metrics": dict(open_run(out).metrics)}))
 
 
 def edited(run: Path, out: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -78,7 +79,7 @@ def table_after(text: str, heading: str) -> list[list[str]]:
     return [row for row in rows if set("".join(row)) - set("-:")]
 
 
-def shown(metric: Metric) -> str:
+def in_words(metric: Metric) -> str:
     text = f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f}, n {metric.n})"
     return text.replace("-", "−")
 
@@ -91,7 +92,7 @@ def test_systems_are_ranked_and_ties_are_marked(runs: dict[str, Path], tmp_path:
     head, *rows = table_after(text, "### Ranking")
     assert head == ["", "system", "gold_match", "against the best"]
     assert [row[:2] for row in rows] == [["1", "gold"], ["2", "near"], ["3", "lexical"]]
-    assert rows[0][2] == shown(read_result(runs["gold"]).metrics["gold_match"])
+    assert rows[0][2] == in_words(read_result(runs["gold"]).metrics["gold_match"])
     assert [row[3].split(" ")[0] for row in rows] == ["best", "tied", "behind"]
     # One of thirty items, and each system's interval: one sign can be flipped, so p is 1.
     assert "(−0.033 (−0.100 to +0.000), p = 1.000)" in rows[1][3]
@@ -120,12 +121,12 @@ def test_every_metric_is_there_with_what_it_means_or_why_it_is_not(runs: dict[st
     head, *rows = table_after(markdown(tmp_path, runs["lexical"], without), "### All metrics")
     assert head == ["metric", "gold", "lexical"]
     metrics = read_result(runs["lexical"]).metrics
-    found = {row[0].split(" ")[0]: row for row in rows}
-    assert set(found) >= {name for name in metrics if "/" not in name}
-    assert list(found)[:2] == ["gold_match", "gold_includes"]
-    assert "what a plain harness measures" in found["gold_includes"][0]
-    assert found["gold_similarity"][2] == shown(metrics["gold_similarity"])
-    assert found["discrimination_normalised"][1] == f"— ({why})"
+    row_of = {row[0].split(" ")[0]: row for row in rows}
+    assert set(row_of) >= {name for name in metrics if "/" not in name}
+    assert list(row_of)[:2] == ["gold_match", "gold_includes"]
+    assert "what a plain harness measures" in row_of["gold_includes"][0]
+    assert row_of["gold_similarity"][2] == in_words(metrics["gold_similarity"])
+    assert row_of["discrimination_normalised"][1] == f"— ({why})"
 
 
 def test_breakdowns_stand_in_order_with_the_numbers_of_the_file(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -134,12 +135,12 @@ def test_breakdowns_stand_in_order_with_the_numbers_of_the_file(runs: dict[str, 
     rows = table_after(text, "### By purity")
     assert rows == [
         ["gold_match", "lexical"],
-        *([purity, shown(metrics[f"gold_match/purity={purity}"])] for purity in ("0.75", "0.9", "1")),
+        *([purity, in_words(metrics[f"gold_match/purity={purity}"])] for purity in ("0.75", "0.9", "1")),
     ]
     kinds = {name.partition("/")[2] for name in metrics if name.startswith("copied/") and "=" not in name}
     assert [row[0] for row in table_after(text, "### By kind")[1:]] == sorted(kinds)
     everything = table_after(text, "<details><summary>All metrics by purity</summary>")
-    assert ["copied", "lexical", *(shown(metrics[f"copied/purity={p}"]) for p in ("0.75", "0.9", "1"))] in everything
+    assert ["copied", "lexical", *(in_words(metrics[f"copied/purity={p}"]) for p in ("0.75", "0.9", "1"))] in everything
 
 
 def test_layers_and_sizes_are_sorted_by_number(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -162,9 +163,9 @@ def test_a_study_has_a_row_a_condition(runs: dict[str, Path], tmp_path: Path) ->
     rows = table_after(text, "### Study: prompt")
     assert rows[0] == ["lexical", "gold_match", "discrimination"]
     assert [row[0] for row in rows[1:]] == ["zero-shot", "lexical", "part-of-speech", "semantic", "few-shot"]
-    assert rows[4][1:] == [shown(metrics[f"{name}/prompt=semantic"]) for name in ("gold_match", "discrimination")]
+    assert rows[4][1:] == [in_words(metrics[f"{name}/prompt=semantic"]) for name in ("gold_match", "discrimination")]
     inside = table_after(text, "<details><summary>gold_match by prompt and group</summary>")
-    assert inside[4][inside[0].index("purity=0.9")] == shown(metrics["gold_match/prompt=semantic/purity=0.9"])
+    assert inside[4][inside[0].index("purity=0.9")] == in_words(metrics["gold_match/prompt=semantic/purity=0.9"])
 
 
 def test_one_system_twice_is_told_apart_by_its_folders(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -196,19 +197,19 @@ def test_a_useless_panel_is_called_useless(runs: dict[str, Path], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "low", "said"),
+    ("right", "wrong", "low", "words"),
     [
         (0.9, {"near": 0.2, "far": 1.0}, 0.3, "better than chance; the errors it rejects least are those of type near"),
         (0.8, {"near": 0.5, "far": 0.5}, -0.05, "may be chance"),
         (0.3, {"near": 0.2, "far": 0.2}, -0.9, "useless"),
     ],
 )
-def test_what_a_panel_is_worth_is_said(right: float, wrong: Mapping[str, float], low: float, said: str) -> None:
+def test_what_a_panel_is_worth_is_said(right: float, wrong: Mapping[str, float], low: float, words: str) -> None:
     metrics = {
-        (name.partition("/")[0], "", name.partition("/")[2]): Metric(m["value"], m["low"], m["high"], int(m["n"]))
-        for name, m in judged(right, wrong, low).items()
+        MetricKey.parse(key): Metric(m["value"], m["low"], m["high"], int(m["n"]))
+        for key, m in judged(right, wrong, low).items()
     }
-    assert said in judge_sentence(metrics)
+    assert words in judge_sentence(metrics)
     assert f"accepts {100 * right:.0f} %" in judge_sentence(metrics)
 
 
@@ -302,54 +303,23 @@ def test_nothing_of_a_result_is_read_as_markup(runs: dict[str, Path], tmp_path: 
     page, text = report([hostile], out=tmp_path)
 
     class Tags(html.parser.HTMLParser):
-        found: set[str] = set()  # noqa: RUF012
+        names: set[str] = set()  # noqa: RUF012
         texts: list[str] = []  # noqa: RUF012
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.found |= {tag} | {name for name, _ in attrs if name.startswith("on")}
+            self.names |= {tag} | {name for name, _ in attrs if name.startswith("on")}
 
         def handle_data(self, data: str) -> None:
             self.texts.append(data)
 
     tags = Tags()
     tags.feed(page.read_text())
-    assert not {name for name in tags.found if name in {"script", "img", "iframe", "a"} or name.startswith("on")}
+    assert not {name for name in tags.names if name in {"script", "img", "iframe", "a"} or name.startswith("on")}
     assert tags.texts.count(HOSTILE) > 12
     raw = re.sub(r"\\.", "", text.read_text())
     assert not re.search(r"<(?!/?(details|summary)>)|\*\*|http://|\]\(", raw)
     rows = table_after(text.read_text(), "<details><summary>All metrics by kind</summary>")
     assert {len(row) for row in rows} == {len(rows[0])}
-
-
-# Plots
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (0.203, 0.35, [0.2, 0.25, 0.3, 0.35]),
-        (0.507, 0.698, [0.5, 0.55, 0.6, 0.65, 0.7]),
-        (-1.666, 0.6, [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0]),
-        (0.0, 0.0, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05]),
-        (1.0, 1.0, [0.95, 0.96, 0.97, 0.98, 0.99, 1.0]),
-    ],
-)
-def test_an_axis_encloses_what_it_shows(low: float, high: float, ticks: list[float]) -> None:
-    assert axis(low, high) == pytest.approx(ticks)
-
-
-def test_bars_lie_where_the_numbers_are() -> None:
-    plot = draw("m", [("a", [(0, "x", Metric(0.5, 0.0, 1.0, 9))]), ("b", [(3, "y", Metric(0.25, 0.25, 0.5, 9))])])
-    across = {label: x for x, label in plot.ticks}
-    assert list(across) == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
-    first, second = plot.bars
-    assert (first.low, first.high) == (across["0.0"], across["1.0"])
-    assert first.x == pytest.approx((across["0.4"] + across["0.6"]) / 2)
-    assert second.x == pytest.approx(across["0.2"] + (across["0.4"] - across["0.2"]) / 4)
-    assert first.y < second.y < plot.height
-    assert (first.series, second.series) == (0, 3)
-    assert plot.text == "m with 95 % intervals. a: 0.500 (0.000 to 1.000); b: 0.250 (0.250 to 0.500)."
 
 
 # The page
