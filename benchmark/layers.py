@@ -21,8 +21,8 @@ class Layer:
     words : the tokens' word types: their words, case folded; object array of shape (tokens,).
     sentences : the tokens' sentences, int64 of shape (tokens,).
     concepts : the ids of the layer's concepts, in the order of their clusters.
-    labels : the label of each of them; None where there is none.
-    index : of each token's concept among them, int64 of shape (tokens,).
+    labels : the label of each concept; None where it has none.
+    index : the number of each token's concept among `concepts`, int64 of shape (tokens,).
     linkage : the merge tree in scipy's convention, shape (tokens - 1, 4).
     """
 
@@ -37,21 +37,32 @@ class Layer:
     linkage: np.ndarray
 
 
+def layer_name(layer: int) -> str:
+    """Name a layer in breakdowns and file names.
+
+    Examples
+    --------
+    >>> layer_name(3)
+    'L03'
+    """
+    return f"L{layer:02d}"
+
+
 def read_layer(store: ConceptStore, model: str, layer: int) -> Layer:
     """Read a layer of a store.
 
     Raises
     ------
     InputError
-        if it is not there, has no vectors (they are kept only where a store was built) or no tree, or its tables do
-        not fit each other.
+        if the store lacks the layer, its vectors (which are kept only where a store was built) or its tree, or its
+        tables do not fit each other.
     """
     vectors = store.vectors(model, layer)
     occurrences, concepts = store.occurrences(model, layer), store.concepts(model, layer)
     ids: list[str] = concepts["concept"].to_pylist()
-    place = {concept: number for number, concept in enumerate(ids)}
+    number_of = {concept: number for number, concept in enumerate(ids)}
     try:
-        index = np.array([place[concept] for concept in occurrences["concept"].to_pylist()], dtype=np.int64)
+        index = np.array([number_of[concept] for concept in occurrences["concept"].to_pylist()], dtype=np.int64)
     except KeyError as error:
         raise InputError(f"{store.path}, layer {layer} of {model}: tokens of {error} which is no concept") from error
     if len(vectors) != len(index):
@@ -73,7 +84,7 @@ def read_layer(store: ConceptStore, model: str, layer: int) -> Layer:
 
 
 def chosen_model(store: ConceptStore, model: str | None) -> str:
-    """Give the model whose layers are meant: the one that was named, or the store's only one.
+    """Give the model that was named, or the store's only one.
 
     Raises
     ------
@@ -88,18 +99,17 @@ def chosen_model(store: ConceptStore, model: str | None) -> str:
 
 
 def chosen_layers(store: ConceptStore, model: str, layers: str) -> list[int]:
-    """Give the layers that are meant by `all`, `0,3,6` or `2-5`, of those that the store has.
+    """Read `all`, `0,3,6` or `2-5` as layers that the store has.
 
     Raises
     ------
     InputError
-        if the text is none of these, or the store has not all of them.
+        if the text is none of these, or the store lacks a layer.
     """
-    there = store.layers(model)
+    present = store.layers(model)
     if layers.strip() == "all":
-        return there
-    wanted = parse_layers(layers, store.manifest["models"][model]["layers_available"])
-    missing = [layer for layer in wanted if layer not in there]
-    if missing:
-        raise InputError(f"--layers {layers}: {store.path} has layers {', '.join(map(str, there))} of {model}")
-    return wanted
+        return present
+    chosen = parse_layers(layers, store.manifest["models"][model]["layers_available"])
+    if set(chosen) - set(present):
+        raise InputError(f"--layers {layers}: {store.path} has layers {', '.join(map(str, present))} of {model}")
+    return chosen

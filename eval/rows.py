@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from conceptbench.eval.result import RECORDS_FILE
 from conceptbench.runtime.errors import InputError
@@ -32,11 +33,12 @@ _ARROW: Final[dict[Any, pa.DataType]] = {
 
 
 @cache
-def schema_of(row: type) -> pa.Schema:
-    """Give the Arrow schema of a row's dataclass.
+def schema_of(*kinds: type) -> pa.Schema:
+    """Give the Arrow schema of a row's dataclass, or of a table with rows of several kinds.
 
     `str`, `int`, `float` and `bool` become string, int64, float64 and bool; `Int16`, `Int32` and `Float32` are the
-    smaller types. `tuple[X, ...]` is a list of X, a dataclass a struct; every column may be null.
+    smaller types. `tuple[X, ...]` is a list of X, a dataclass a struct; every column may be null. The columns of
+    several kinds are those of the first, then those that the next ones add.
 
     Examples
     --------
@@ -48,21 +50,27 @@ def schema_of(row: type) -> pa.Schema:
     >>> schema_of(Row).names
     ['item', 'words']
     """
-    return pa.schema([(name, _arrow(hint)) for name, hint in _hints(row)])
+    columns: dict[str, pa.DataType] = {}
+    for row in kinds:
+        for name, hint in _hints(row):
+            if columns.setdefault(name, _arrow(hint)) != _arrow(hint):
+                raise TypeError(f"{row.__name__}.{name} is of another type than the same column of another kind")
+    return pa.schema(list(columns.items()))
 
 
-def table_of(rows: Sequence[object], row: type) -> pa.Table:
+def table_of(rows: Sequence[object], *kinds: type) -> pa.Table:
     """Put rows into a table.
 
     Parameters
     ----------
-    rows : instances of the dataclass `row`.
+    rows : instances of the dataclasses `kinds`; a column that a row's kind does not have is null.
+    kinds : one dataclass; or several, each with a field `kind` of a `Literal` that tells it from the others.
     """
-    return pa.Table.from_pylist(_reader(row).dump_python(list(rows)), schema=schema_of(row))
+    return pa.Table.from_pylist(_reader(kinds).dump_python(list(rows)), schema=schema_of(*kinds))
 
 
-def rows_of(table: pa.Table, row: type[RowT]) -> list[RowT]:
-    """Read the rows of a table.
+def rows_of(table: pa.Table, *kinds: type[RowT]) -> list[RowT]:
+    """Read the rows of a table; for several kinds of rows see `table_of`.
 
     Raises
     ------
@@ -70,11 +78,11 @@ def rows_of(table: pa.Table, row: type[RowT]) -> list[RowT]:
         if a value is not of the field's type.
     """
     try:
-        validated: list[RowT] = _reader(row).validate_python(table.to_pylist())
+        validated: list[RowT] = _reader(kinds).validate_python(table.to_pylist())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         number, *path = first["loc"]
-        where = ".".join(str(part) for part in path)
+        where = ".".join(str(part) for part in path) or "kind"
         raise InputError(f"records, row {number}, {where}: {first['msg']}") from error
     return validated
 
@@ -106,13 +114,14 @@ def read_records(folder: Path, schema: pa.Schema, task: str) -> pa.Table:
 
 
 @cache
-def _reader(row: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(list[row])  # type: ignore[valid-type]
+def _reader(kinds: tuple[Any, ...]) -> TypeAdapter[Any]:
+    row: Any = kinds[0] if len(kinds) == 1 else Annotated[reduce(or_, kinds), Field(discriminator="kind")]
+    return TypeAdapter(list[row])
 
 
-def _hints(row: type) -> list[tuple[str, Any]]:
+def _hints(row: Any) -> list[tuple[str, Any]]:
     hints = get_type_hints(row, include_extras=True)
-    return [(field.name, hints[field.name]) for field in fields(row)]  # type: ignore[arg-type]
+    return [(field.name, hints[field.name]) for field in fields(row)]
 
 
 def _arrow(hint: Any) -> pa.DataType:

@@ -1,12 +1,12 @@
-"""Probeless for all concepts of a layer beside NeuroX: seconds, their ratio, and whether the rankings are the same.
+"""Probeless for all concepts of a layer, compared with NeuroX: seconds, their ratio, and whether the rankings agree.
 
     python -m pip install --no-deps neurox
     python perf/neurons.py [--tokens 20000] [--width 384 --width 768] [--concepts 600 --concepts 5000] [--repeats 3]
 
 NeuroX's pins are old, but the method needs numpy alone, hence `--no-deps`. Both get the same vectors and labels and
-return the ranking of every concept, each by its own call: `rank_neurons`, and `get_neuron_ordering_for_all_tags`. The
-vectors are drawn; each concept has a mean of its own. Seconds are the least of the repeats, for NeuroX of one run where
-it takes more than ten. "closed form" is the part of ours from the concepts' means to the scores.
+return the ranking of every concept: `rank_neurons`, and NeuroX's `get_neuron_ordering_for_all_tags`. The vectors are
+random; each concept has another mean. Seconds are the least of the repeats; a run of more than ten seconds is not
+repeated. "closed form" is the part of ours from the concepts' means to the scores.
 """
 
 import argparse
@@ -31,7 +31,8 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from conceptbench.eval.methods.neurons.ranking import concept_means, probeless, rank_neurons
+    from conceptbench.eval.methods.neurons.ranking import probeless, rank_neurons
+    from conceptbench.eval.methods.neurons.vectors import concept_means
 
     peer = neurox()
     table = Table(title=f"Probeless for all concepts, {options.tokens:,} tokens")
@@ -39,16 +40,16 @@ def main() -> None:
         table.add_column(column, justify="right")
     for width in options.width or (384, 768):
         for concepts in options.concepts or (600, 5000):
-            vectors, labels = drawn(options.tokens, width, concepts)
+            vectors, labels = random_vectors(options.tokens, width, concepts)
             names = {number: number for number in range(concepts)}
             means = concept_means(vectors, labels, concepts)
             closed, _ = timed(lambda means=means: probeless(means), options.repeats)
-            ours, found = timed(lambda x=vectors, y=labels: rank_neurons(x, y), options.repeats)
+            ours, rankings = timed(lambda x=vectors, y=labels: rank_neurons(x, y), options.repeats)
             row = [str(width), f"{concepts:,}", f"{closed:.3f}", f"{ours:.3f}"]
             if peer is not None:
                 print(f"NeuroX on {concepts:,} concepts of {width} neurons ...", file=sys.stderr)
                 theirs, (_, expected) = timed(lambda x=vectors, y=labels, n=names: peer(x, y, n), options.repeats)
-                row += [f"{theirs:.2f}", f"{theirs / ours:.1f}", f"{alike(found, expected):.2%}"]
+                row += [f"{theirs:.2f}", f"{theirs / ours:.1f}", f"{alike(rankings, expected):.2%}"]
             table.add_row(*row)
     Console().print(table)
     if peer is None:
@@ -64,8 +65,8 @@ def neurox() -> Callable[..., Any] | None:
     return get_neuron_ordering_for_all_tags
 
 
-def drawn(tokens: int, width: int, concepts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors (tokens, width) float32 and labels (tokens,), every concept with at least one token."""
+def random_vectors(tokens: int, width: int, concepts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw vectors (tokens, width) float32 and labels (tokens,), every concept with at least one token."""
     generator = np.random.default_rng(0)
     labels = generator.permutation(np.arange(tokens) % concepts)
     centres = generator.normal(size=(concepts, width))
@@ -73,7 +74,7 @@ def drawn(tokens: int, width: int, concepts: int) -> tuple[np.ndarray, np.ndarra
 
 
 def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """The least seconds of the repeats, and what the work returns; a work of more than ten seconds is done once."""
+    """Give the least seconds of the repeats, of one where it takes more than ten, and what the work returns."""
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -84,11 +85,11 @@ def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return min(seconds), result
 
 
-def alike(found: dict[Any, Any], expected: dict[Any, list[int]]) -> float:
-    """The share of places at which NeuroX has a neuron of the same score, but for a rounding error of float32."""
+def alike(rankings: dict[Any, Any], expected: dict[Any, list[int]]) -> float:
+    """Give the share of ranks at which NeuroX has a neuron of equal score, within a rounding error of float32."""
     same = [
         np.isclose(ranking.scores[expected[name]], ranking.scores[ranking.order], rtol=1e-5)
-        for name, ranking in found.items()
+        for name, ranking in rankings.items()
     ]
     return float(np.mean(same))
 

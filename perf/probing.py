@@ -2,11 +2,11 @@
 
     python perf/probing.py [--n 20000] [--layer 3] [--k 600] [--c 1] [--runs 3]
 
-The vectors are states of MiniLM for words of the Lee corpus, the concepts Ward's clusters of them. Both programs fit
-the same problems: of each concept with enough word types one for accuracy, and two for selectivity, one of them the
-control task. Each program runs in a process of its own, scikit-learn with one thread for its algebra, since on
-matrices this small more threads slow it down, ours with as many as there are cores. Seconds are the least of the runs.
-scikit-learn runs twice, with its default tolerance of 1e-4 and with 1e-7, which brings its coefficients nearer ours.
+The vectors are states of MiniLM for words of the Lee corpus; the concepts are Ward's clusters of these vectors. Both
+programs fit the same problems: for each concept with enough word types, one for accuracy and two for selectivity, one
+of which is the control task. Each program runs in its own process: scikit-learn with one thread for its algebra, since
+more threads slow it down on matrices this small, ours with as many threads as there are cores. The fastest run counts.
+scikit-learn runs twice, with its default tolerance of 1e-4 and with 1e-7, which brings its coefficients nearer to ours.
 """
 
 import argparse
@@ -44,12 +44,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = options.keep or Path(name)
-        kept = folder / f"L{options.layer:02d}-{options.n}.npz"
-        if not kept.exists():
+        vectors_file = folder / f"L{options.layer:02d}-{options.n}.npz"
+        if not vectors_file.exists():
             folder.mkdir(parents=True, exist_ok=True)
             vectors, words = word_vectors(options.n, options.layer)
-            np.savez(kept, vectors=vectors, words=words)
-        tokens = np.load(kept)
+            np.savez(vectors_file, vectors=vectors, words=words)
+        tokens = np.load(vectors_file)
         write_problems(tokens["vectors"], tokens["words"].tolist(), options.k, Path(name))
         results = {}
         for peer in PEERS:
@@ -75,11 +75,11 @@ def word_vectors(n: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
     encoder = WordEncoder("minilm")
     with tempfile.TemporaryDirectory() as name, Journal(Path(name) / "journal.sqlite") as journal:
         folder = Path(name)
-        sentences, tokens, kept = (folder / f"{table}.parquet" for table in ("sentences", "tokens", "kept"))
+        sentences, tokens, aligned = (folder / f"{table}.parquet" for table in ("sentences", "tokens", "aligned"))
         read_corpus(open_corpus("sample:news"), sentences, tokens, min_count=2, max_count=9, seed=0)
-        align_tokens(sentences, tokens, encoder, kept)
-        write_vectors(sentences, kept, encoder, [layer], folder, journal)
-        words = pq.read_table(kept)["word"].to_pylist()
+        align_tokens(sentences, tokens, encoder, aligned)
+        write_vectors(sentences, aligned, encoder, [layer], folder, journal)
+        words = pq.read_table(aligned)["word"].to_pylist()
         return np.load(vector_file(folder, layer))[:n], np.array(words[:n])
 
 
@@ -94,10 +94,10 @@ def write_problems(vectors: np.ndarray, words: list[str], k: int, folder: Path) 
     started = time.perf_counter()
     types, numbers = np.unique(np.array(word_types(words)), return_inverse=True)
     tokens = Tokens(vectors, concepts, numbers, type_hashes(types.tolist(), seed=0))
-    drawn = [draw_problem(tokens, concept, concept, seed=0) for concept in range(k)]
+    outcomes = [draw_problem(tokens, concept, concept, seed=0) for concept in range(k)]
     print(f"Drawing the problems: {time.perf_counter() - started:.2f} s", file=sys.stderr)
     np.save(folder / "vectors.npy", vectors)
-    problems = [problem for problem in drawn if isinstance(problem, Problem)]
+    problems = [problem for problem in outcomes if isinstance(problem, Problem)]
     (folder / "problems.pickle").write_bytes(pickle.dumps(problems))
 
 
@@ -120,17 +120,17 @@ def run_alone(peer: str, folder: Path, c: float, runs: int) -> None:
         coefficients, biases = fit_all(vectors, fits, c)
         seconds.append(time.perf_counter() - started)
         cpu.append(time.process_time() - cpu_started)
-    right: dict[str, list[float]] = {"task": [], "control": []}
+    accuracies: dict[str, list[float]] = {"task": [], "control": []}
     tasks = [task for problem in problems for task in ("task", "task", "control")[: len(fits_of(problem))]]
     for fit, task, weights, bias in zip(fits, tasks, coefficients, biases, strict=True):
         rows = fit.rows[~fit.train]
-        right[task].append(float(((vectors[rows] @ weights + bias > 0) == fit.targets[~fit.train]).mean()))
+        accuracies[task].append(float(((vectors[rows] @ weights + bias > 0) == fit.targets[~fit.train]).mean()))
     np.savez(
         folder / f"{peer}.npz",
         seconds=min(seconds),
         cpu=min(cpu),
         coefficients=coefficients,
-        **{task: np.mean(shares) for task, shares in right.items()},
+        **{task: np.mean(shares) for task, shares in accuracies.items()},
     )
 
 

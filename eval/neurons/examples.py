@@ -3,60 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from conceptbench.eval.methods.neurons.alignment import LEVEL
-from conceptbench.eval.neurons.collect import score_of
-from conceptbench.eval.neurons.records import Record, read_records
-from conceptbench.eval.result import Example, Result
+from conceptbench.eval.methods.neurons.choices import LEVEL
+from conceptbench.eval.neurons.records import ConceptRow, PairRow, Record
+from conceptbench.eval.neurons.scoring import NeuronScores
+from conceptbench.eval.task import Example, Provenance
 from conceptbench.runtime.draws import generator_of, sample
 
 SHOWN: Final = 12
 """Examples of each sort at most."""
 
-_NEURONS = 10
+_NEURONS: Final = 10
 
 
-def examples(folder: Path, result: Result) -> list[Example]:
+def examples(rows: Sequence[Record], scores: NeuronScores, provenance: Provenance) -> list[Example]:
     """Draw by the seed: pairs that share more neurons than their controls, pairs that do not, and concepts."""
-    records = read_records(folder)
-    corrected = score_of(records, result).corrected
-    sorts: dict[str, list[Example]] = {"above": [], "not above": [], "concept": []}
-    for row, record in enumerate(records):
-        if record["kind"] == "concept":
-            sorts["concept"].append(_concept(record))
-        elif row in corrected and record["scaling"] == "zscored" and not record["condition"]:
-            example = _pair(record, corrected[row])
-            sorts["above" if example.good else "not above"].append(example)
-    generator = generator_of("examples", result.provenance["seed"])
-    return [example for sort in sorts.values() for example in sample(sort, SHOWN, generator)]
+    pairs = [
+        _pair(row, scores.corrected[number])
+        for number, row in enumerate(rows)
+        if isinstance(row, PairRow) and row.scaling == "zscored" and not row.condition
+    ]
+    concepts = [_concept(row) for row in rows if isinstance(row, ConceptRow)]
+    sorts = (
+        [example for example in pairs if example.good],
+        [example for example in pairs if not example.good],
+        concepts,
+    )
+    generator = generator_of("examples", provenance["seed"])
+    return [example for sort in sorts for example in sample(sort, SHOWN, generator)]
 
 
-def _pair(record: Record, p: float) -> Example:
-    place = record["fractions"].index(record["fraction"])
-    own, null = record["alignment"][place], record["null"][place]
-    label = f" ({record['label']})" if record["label"] else ""
+def _pair(row: PairRow, p: float) -> Example:
+    alignment, null = row.alignment[row.at_fraction], row.null[row.at_fraction]
     return Example(
-        item=f"{record['super']}|{record['concept']}",
-        shown=f"{record['concept']}{label}: {', '.join(record['words'])}; within {record['super']} "
-        f"({record['source']}): {', '.join(record['super_words'])}",
-        answer=f"shares {own:.2f} of its top neurons: {_named(record['neurons'])}",
-        expected=f"{null:.2f} by {len(record['controls'])} controls; corrected p {p:.3f}",
-        good=p <= LEVEL and own > null,
+        item=f"{row.super}|{row.concept}",
+        shown=f"{_named(row)}; within {row.super} ({row.source}): {', '.join(row.super_words)}",
+        answer=f"shares {alignment:.2f} of its top neurons: {_listed(row.neurons)}",
+        expected=f"{null:.2f} by {len(row.controls)} controls; corrected p {p:.3f}",
+        good=p <= LEVEL and alignment > null,
     )
 
 
-def _concept(record: Record) -> Example:
-    label = f" ({record['label']})" if record["label"] else ""
+def _concept(row: ConceptRow) -> Example:
     return Example(
-        item=record["concept"],
-        shown=f"{record['concept']}{label}: {', '.join(record['words'])}",
-        answer=f"top neurons: {_named(record['neurons'])}",
-        expected="",
-        good=None,
+        item=row.concept, shown=_named(row), answer=f"top neurons: {_listed(row.neurons)}", expected="", good=None
     )
 
 
-def _named(neurons: Sequence[int]) -> str:
+def _named(row: PairRow | ConceptRow) -> str:
+    """Write a concept with its label and words."""
+    label = f" ({row.label})" if row.label else ""
+    return f"{row.concept}{label}: {', '.join(row.words)}"
+
+
+def _listed(neurons: Sequence[int]) -> str:
     return ", ".join(map(str, neurons[:_NEURONS])) or "none"

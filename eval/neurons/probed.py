@@ -1,8 +1,8 @@
 """Probes of a layer's concepts, and rankings of neurons by each method, learnt from the same training tokens.
 
-A concept's neurons are ranked for its ablation without a look at the tokens that its probe is tested on. Word types are
-in training or in test for the whole layer (see `probing.design`), so a concept takes part only if two of its types are
-on either side without exception.
+A concept's neurons are ranked for its ablation without the tokens that its probe is tested on. Word types are in
+training or in test for the whole layer (see `methods.probes.design`), so a concept takes part only if at least two of
+its types are on each side.
 """
 
 from __future__ import annotations
@@ -10,27 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conceptbench.benchmark.layers import Layer
 from conceptbench.eval.methods.neurons.ablation import Ablation, ablate
-from conceptbench.eval.methods.neurons.ranking import (
-    Floats,
-    by_average_precision,
-    by_weights,
-    concept_means,
-    order_of,
-    probeless,
-    standard_deviations,
-)
+from conceptbench.eval.methods.neurons.ranking import by_average_precision, by_weights, order_of, probeless
+from conceptbench.eval.methods.neurons.vectors import Floats, concept_means, standard_deviations
 from conceptbench.eval.methods.probes.design import MIN_TYPES, Problem, Tokens, draw_problem, type_hashes
 from conceptbench.eval.methods.probes.logistic import fit_logistic
+from conceptbench.eval.neurons.layers import LayerNeurons
+from conceptbench.eval.neurons.records import RankingName
 from conceptbench.runtime.draws import generator_of
-
-RankingName = Literal["probeless", "probeless_raw", "weights", "average_precision"]
 
 MIXED: Final = "too few word types in training or in test"
 
@@ -56,87 +48,94 @@ class ProbedConcepts:
     skipped: dict[str, int]
 
 
-def probe_concepts(
-    layer: Layer, vectors: NDArray[Any], count: int, seed: int, device: str | None = None
-) -> ProbedConcepts:
+def probe_concepts(layer: LayerNeurons, count: int, seed: int, device: str | None = None) -> ProbedConcepts:
     """Fit probes of at most `count` concepts, drawn by the seed of those that can be probed, and rank their neurons.
 
     `probeless` is on neurons divided by their standard deviation, `probeless_raw` on neurons as they are; `weights` are
     those on standardised neurons. All are learnt from the layer's training tokens.
     """
-    tokens = _tokens(layer, vectors, seed)
-    drawn = generator_of("ablated concepts", seed, layer.model, layer.layer).permutation(len(layer.concepts))
+    tokens, names = _tokens(layer, seed), layer.layer.concepts
+    candidates = generator_of("ablated concepts", seed, layer.layer.model, layer.layer.layer).permutation(len(names))
     problems: dict[int, Problem] = {}
     skipped: Counter[str] = Counter()
-    for concept in drawn.tolist():
+    for concept in candidates.tolist():
         if len(problems) == count:
             break
-        problem = draw_problem(tokens, concept, layer.concepts[concept], seed)
+        problem = draw_problem(tokens, concept, names[concept], seed)
         if isinstance(problem, Problem) and not _on_both_sides(tokens, concept):
             skipped[MIXED] += 1
         elif isinstance(problem, Problem):
             problems[concept] = problem
         else:
             skipped[problem] += 1
-    chosen = sorted(problems)
-    weights, biases = _fitted(vectors, [problems[concept] for concept in chosen], device)
+    concepts = sorted(problems)
+    weights, biases = _fitted(layer.vectors, [problems[concept] for concept in concepts], device)
     return ProbedConcepts(
-        concepts=chosen,
-        problems=[problems[concept] for concept in chosen],
+        concepts=concepts,
+        problems=[problems[concept] for concept in concepts],
         weights=weights,
         biases=biases,
-        scores=_scores(tokens, chosen, weights) if chosen else {},
+        scores=_scores(tokens, concepts, weights) if concepts else {},
         skipped=dict(skipped),
     )
 
 
 def weights_of_another_seed(
-    layer: Layer, vectors: NDArray[Any], concepts: Sequence[int], seed: int, device: str | None = None
+    layer: LayerNeurons, concepts: Sequence[int], seed: int, device: str | None = None
 ) -> tuple[list[int], Floats]:
-    """Probe concepts with tokens drawn by another seed; give those that can be, and their probes' weights.
+    """Probe concepts with tokens drawn by another seed.
 
-    The weights are on standardised neurons, in size: float64 (n, width).
+    Returns
+    -------
+    The concepts that can be probed, and the absolute weights of their probes on standardised neurons, float64
+    (n, width).
     """
-    tokens = _tokens(layer, vectors, seed)
-    drawn = {concept: draw_problem(tokens, concept, layer.concepts[concept], seed) for concept in concepts}
-    problems = {concept: problem for concept, problem in drawn.items() if isinstance(problem, Problem)}
-    weights, _ = _fitted(vectors, list(problems.values()), device)
-    return list(problems), by_weights(weights * standard_deviations(vectors)) if problems else weights
+    tokens = _tokens(layer, seed)
+    attempts = {concept: draw_problem(tokens, concept, layer.layer.concepts[concept], seed) for concept in concepts}
+    problems = {concept: problem for concept, problem in attempts.items() if isinstance(problem, Problem)}
+    weights, _ = _fitted(layer.vectors, list(problems.values()), device)
+    return list(problems), by_weights(weights * layer.deviations) if problems else weights
 
 
 def ablate_concept(
-    probed: ProbedConcepts, place: int, name: str, ranking: RankingName, vectors: NDArray[Any], seed: int
+    probed: ProbedConcepts, row: int, name: str, ranking: RankingName, vectors: NDArray[Any], seed: int
 ) -> Ablation:
-    """Take the neurons of one concept's ranking away from its probe, on the probe's test tokens.
+    """Remove the neurons of one concept's ranking from its probe, and test it on the probe's test tokens.
 
-    What neurons are set to is their mean over the tokens that the probe was fitted on.
+    Neurons are set to their mean over the tokens that the probe was fitted on.
+
+    Parameters
+    ----------
+    row : of the concept in the arrays of `probed`.
+    name : of the concept, which random orders of neurons depend on.
     """
-    problem = probed.problems[place]
+    problem = probed.problems[row]
     return ablate(
-        probed.weights[[place]],
-        probed.biases[[place]],
+        probed.weights[[row]],
+        probed.biases[[row]],
         vectors[problem.rows[problem.in_test]],
         np.where(problem.targets[problem.in_test], 0, -1),
-        order_of(probed.scores[ranking][[place]]),
+        order_of(probed.scores[ranking][[row]]),
         names=[name],
         mean=vectors[problem.rows[~problem.in_test]].mean(axis=0, dtype=np.float64),
         seed=seed,
     )
 
 
-def _tokens(layer: Layer, vectors: NDArray[Any], seed: int) -> Tokens:
-    types, type_of = np.unique(layer.words.astype(str), return_inverse=True)
-    hashes = type_hashes(types.tolist(), seed)
-    return Tokens(vectors, layer.index, type_of.astype(np.int64), hashes, np.asarray(layer.sentences))
+def _tokens(layer: LayerNeurons, seed: int) -> Tokens:
+    hashes = type_hashes(layer.types, seed)
+    return Tokens(layer.vectors, layer.layer.index, layer.type_of, hashes, np.asarray(layer.layer.sentences))
 
 
 def _on_both_sides(tokens: Tokens, concept: int) -> bool:
+    """Whether enough of a concept's word types are in training, and enough in test."""
     types = np.unique(tokens.type[tokens.by_concept[concept]])
     tested = int((tokens.hashes[types] < 0.5).sum())
     return MIN_TYPES <= tested <= len(types) - MIN_TYPES
 
 
 def _fitted(vectors: NDArray[Any], problems: Sequence[Problem], device: str | None) -> tuple[Floats, Floats]:
+    """Fit the probes of problems: weights (n, width) and biases (n,)."""
     fitted = fit_logistic(
         vectors,
         [problem.rows for problem in problems],
@@ -148,17 +147,18 @@ def _fitted(vectors: NDArray[Any], problems: Sequence[Problem], device: str | No
 
 
 def _scores(tokens: Tokens, chosen: Sequence[int], weights: Floats) -> dict[RankingName, Floats]:
+    """Score the neurons for the chosen concepts by each ranking, on training tokens."""
     rows, _ = tokens.by_side
     training = tokens.vectors[rows]
     concepts, index = np.unique(tokens.concept[rows], return_inverse=True)
-    places = np.searchsorted(concepts, chosen)
+    positions = np.searchsorted(concepts, chosen)
     deviations = standard_deviations(training)
     constant = deviations == 0
-    raw = probeless(concept_means(training, index.astype(np.int64), len(concepts)))[places]
+    raw = probeless(concept_means(training, index.astype(np.int64), len(concepts)))[positions]
     raw[:, constant] = 0.0
     return {
         "probeless": raw / np.where(constant, 1.0, deviations),
         "probeless_raw": raw,
         "weights": by_weights(weights * deviations),
-        "average_precision": by_average_precision(training, index)[places],
+        "average_precision": by_average_precision(training, index)[positions],
     }

@@ -1,76 +1,144 @@
-"""The rows of the neurons task's records, of four kinds, which are told by their column `kind`."""
+"""The records of a neurons run: rows of four kinds in one table, told apart by their column `kind`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from conceptbench.eval.result import read_rows
+from conceptbench.eval.methods.neurons.choices import Mode, Order, Scaling
+from conceptbench.eval.neurons.options import Source
+from conceptbench.eval.rows import Int32, rows_of, schema_of, table_of
 
-Record = dict[str, Any]
-
-_NUMBERS = pa.list_(pa.float64())
-_NEURONS = pa.list_(pa.int64())
-_TEXTS = pa.list_(pa.string())
-
-RECORDS: Final = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("layer", pa.int32()),
-        ("k", pa.int64()),
-        ("condition", pa.string()),
-        ("source", pa.string()),
-        ("scaling", pa.string()),
-        ("super", pa.string()),
-        ("concept", pa.string()),
-        ("label", pa.string()),
-        ("super_words", _TEXTS),
-        ("words", _TEXTS),
-        ("family", pa.string()),
-        ("size", pa.int64()),
-        ("fraction", pa.float64()),
-        ("controls", _NUMBERS),
-        ("p", pa.float64()),
-        ("fractions", _NUMBERS),
-        ("alignment", _NUMBERS),
-        ("null", _NUMBERS),
-        ("neurons", _NEURONS),
-        ("ranking", pa.string()),
-        ("mode", pa.string()),
-        ("order", pa.string()),
-        ("width", pa.int64()),
-        ("grid", _NEURONS),
-        ("accuracy", _NUMBERS),
-        ("auroc", _NUMBERS),
-        ("over", pa.string()),
-        ("overlap", pa.float64()),
-        ("spearman", pa.float64()),
-        ("resamples", pa.int64()),
-    ]
-)
-"""What a row of each kind has, beside `layer`, `k` (the layer's concepts) and `concept`; all else is null.
-
-`concept`: `label`, `words`, `size`, and `neurons`, its first ones by `ranking` over all tokens.
-
-`pair`: a super-concept and its part, the concept, under one `scaling`, of one `source`. `condition` is empty, or that
-of the study. `alignment` and `null` are those at `fractions`; at `fraction`, `controls` are the alignments of the
-controls, `p` comes from the rank among them, not corrected, and `neurons` are those shared. `super_words` are those of
-the super-concept without the tokens of its part. Intervals are resampled over `family`.
-
-`ablation`: `accuracy` and `auroc` of the concept's probe on its test tokens when as many neurons as `grid` says, of the
-`width` that there are, are changed as `mode` says, by `order` of the `ranking`.
-
-`stability`: the agreement of two rankings; `over` is `resamples` of the corpus, or `seeds` of the probe."""
+RankingName = Literal["probeless", "probeless_raw", "weights", "average_precision"]
 
 
-def records_table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Put records into a table."""
-    return pa.Table.from_pylist(list(records), schema=RECORDS)
+@dataclass(frozen=True, kw_only=True)
+class PairRow:
+    """The alignment of a super-concept and its part, the concept, under one scaling of the neurons.
+
+    Attributes
+    ----------
+    k : the concepts of the layer that the pair is from.
+    condition : that of the study, such as `k=50`; empty for the layer's own concepts.
+    source : where the pair is from.
+    super, concept : the names of the two; `label` is that of the concept, if the store has one.
+    super_words, words : their most frequent word types, those of the super-concept without the tokens of its part.
+    family : super-concepts that have a part in common are of one; intervals are resampled over families.
+    size : tokens of the concept.
+    fraction : of the neurons that count as top.
+    controls : the alignments of the controls at `fraction`.
+    p : from the rank of the alignment among the controls, not corrected.
+    fractions, alignment, null : the curves: fractions of top neurons, the alignment at each, and the controls' mean.
+    neurons : those that both have among their top ones at `fraction`.
+    """
+
+    kind: Literal["pair"] = "pair"
+    layer: Int32
+    k: int
+    condition: str
+    source: Source
+    scaling: Scaling
+    super: str
+    concept: str
+    label: str | None
+    super_words: tuple[str, ...]
+    words: tuple[str, ...]
+    family: str
+    size: int
+    fraction: float
+    controls: tuple[float, ...]
+    p: float
+    fractions: tuple[float, ...]
+    alignment: tuple[float, ...]
+    null: tuple[float, ...]
+    neurons: tuple[int, ...]
+
+    @property
+    def at_fraction(self) -> int:
+        """The position on the curves that `controls` and `p` are of."""
+        return self.fractions.index(self.fraction)
 
 
-def read_records(folder: Path) -> list[Record]:
-    """Read the records of a run's folder; see `result.read_rows`."""
-    return read_rows(folder, RECORDS, "neurons")
+@dataclass(frozen=True, kw_only=True)
+class ConceptRow:
+    """A concept of the layer, which has `k` of them, with its first neurons by `ranking` over all tokens."""
+
+    kind: Literal["concept"] = "concept"
+    layer: Int32
+    k: int
+    concept: str
+    label: str | None
+    words: tuple[str, ...]
+    size: int
+    neurons: tuple[int, ...]
+    ranking: RankingName
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationRow:
+    """The test of a concept's probe while its neurons are changed as `mode` says, by `order` of the `ranking`.
+
+    `accuracy` (balanced) and `auroc` are on the probe's test tokens when as many neurons as `grid` says, of the `width`
+    that there are, are changed (or kept).
+    """
+
+    kind: Literal["ablation"] = "ablation"
+    layer: Int32
+    k: int
+    concept: str
+    ranking: RankingName
+    mode: Mode
+    order: Order
+    width: int
+    grid: tuple[int, ...]
+    accuracy: tuple[float, ...]
+    auroc: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityRow:
+    """The agreement of a concept's ranking with others: over `resamples` of the corpus, or `seeds` of the probe.
+
+    `overlap` is the share of the top neurons, a `fraction` of all, that both have; `spearman` the rank correlation of
+    all scores; both are means over as many rankings as `resamples` says.
+    """
+
+    kind: Literal["stability"] = "stability"
+    layer: Int32
+    k: int
+    concept: str
+    fraction: float
+    ranking: RankingName
+    over: Literal["resamples", "seeds"]
+    overlap: float
+    spearman: float
+    resamples: int
+
+
+Record: TypeAlias = PairRow | ConceptRow | AblationRow | StabilityRow
+
+_KINDS: Final = (PairRow, ConceptRow, AblationRow, StabilityRow)
+
+
+def schema() -> pa.Schema:
+    """Give the records' Arrow schema: the columns of all kinds; those that a row's kind does not have are null."""
+    return schema_of(*_KINDS)
+
+
+def table(records: Sequence[Record]) -> pa.Table:
+    """Put the records into a table."""
+    return table_of(records, *_KINDS)
+
+
+def rows(records: pa.Table) -> list[Record]:
+    """Read the records' rows, each as its kind."""
+    return rows_of(records, *_KINDS)
+
+
+def concept_rows(records: pa.Table) -> pa.Table:
+    """Give the rows that say what was measured: the concepts of each layer."""
+    return records.filter(pc.equal(records["kind"], "concept"))

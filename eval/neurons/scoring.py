@@ -2,259 +2,268 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
-from conceptbench.eval.methods.neurons.alignment import LEVEL
-from conceptbench.eval.neurons.records import Record
-from conceptbench.eval.result import ItemScores, Metric
+from conceptbench.eval.methods.neurons.choices import LEVEL, Mode, Order, Scaling
+from conceptbench.eval.neurons.p_values import corrected_p_values
+from conceptbench.eval.neurons.records import AblationRow, PairRow, RankingName, Record, StabilityRow
+from conceptbench.eval.result import Metric, MetricKey
 from conceptbench.eval.stats.intervals import mean_metric
+from conceptbench.eval.task import ItemScores, Provenance, Scores
+from conceptbench.runtime.progress import Progress
 
-PREFIXES: Final = {"zscored": "", "raw": "raw_"}
+PREFIXES: Final[Mapping[Scaling, str]] = {"zscored": "", "raw": "raw_"}
+"""Of the names of metrics, by the scaling of the neurons."""
+
 FEWEST_CONTROLS: Final = 19
 """With fewer, no rank among them gives a p-value as low as 0.05."""
 
-_ROUNDING: Final = 1e-9
+_FEW_CONTROLS = (
+    f"No pair has {FEWEST_CONTROLS} controls, so that no rank gives a p-value of {LEVEL:g}: ask for more (--controls), "
+    "or take a store with more concepts."
+)
+_TESTED = ("alignment_above", "alignment_significant")
+
+Values = Mapping[str, float]
+"""The value of each concept."""
 
 
-@dataclass
-class Scores:
-    """What the records come to.
+@dataclass(frozen=True)
+class NeuronScores(Scores):
+    """The numbers of a run; `corrected` is the corrected p-value of each pair, by the number of its row."""
 
-    `metrics`; `items`, the values of single pairs of the main source and of single concepts; `corrected`, the corrected
-    p-value of each pair's record, by its row; and why metrics are not given.
-    """
-
-    metrics: dict[str, Metric] = field(default_factory=dict)
-    items: dict[str, dict[str, float]] = field(default_factory=dict)
-    groups: dict[str, str] = field(default_factory=dict)
-    corrected: dict[int, float] = field(default_factory=dict)
-    undefined: dict[str, str] = field(default_factory=dict)
-
-    def item_scores(self) -> ItemScores:
-        """Give the values of single items."""
-        return ItemScores(self.items, self.groups)
+    corrected: Mapping[int, float] = field(default_factory=dict)
 
 
-def score(records: Sequence[Record], *, source: str, method: str, ks: Sequence[int] = (), seed: int = 0) -> Scores:
+@dataclass(frozen=True)
+class _Pair:
+    """A pair's row with its corrected p-value."""
+
+    row: PairRow
+    corrected: float
+
+    @property
+    def name(self) -> str:
+        """The pair as an item."""
+        return f"{self.row.source}|{self.row.super}|{self.row.concept}"
+
+    def alignment_at(self, position: int) -> dict[str, float]:
+        """Give the pair's alignments at a position of the curve."""
+        alignment, null = self.row.alignment[position], self.row.null[position]
+        return {"alignment": alignment, "alignment_null": null, "alignment_gain": alignment - null}
+
+    def values(self) -> dict[str, float]:
+        """Give the pair's alignments at the fraction of the p-values, and whether these are low."""
+        values = self.alignment_at(self.row.at_fraction)
+        significant = self.corrected <= LEVEL and values["alignment"] > values["alignment_null"]
+        tested = (float(self.row.p <= LEVEL), float(significant))
+        return values | dict(zip(_TESTED, tested, strict=True))
+
+
+def score(rows: Sequence[Record], provenance: Provenance, _progress: Progress | None = None) -> NeuronScores:
     """Compute every metric from the records.
 
     Parameters
     ----------
-    records : rows as in `records.RECORDS`.
-    source : of the pairs that `alignment` without a group is of.
-    method : the ranking that `ablation_…` without a group is of.
-    ks : the numbers of concepts of a study.
-    seed : of the intervals.
+    rows : see `records`.
+    provenance : its `pairs`, whose first source `alignment` without a group is of; `method`, the ranking that
+        `ablation_…` without a group is of; `ks` of the study; `skipped` and `seed` are read.
     """
-    scores = Scores()
-    _correct(scores, records)
-    _align(scores, records, source, ks, seed)
-    _ablate(scores, [record for record in records if record["kind"] == "ablation"], method, seed)
-    _stabilise(scores, [record for record in records if record["kind"] == "stability"], seed)
-    return scores
+    seed = provenance["seed"]
+    corrected = corrected_p_values(rows)
+    pairs = [_Pair(row, corrected[number]) for number, row in enumerate(rows) if isinstance(row, PairRow)]
+    parts = [
+        *(
+            _alignment([pair for pair in pairs if pair.row.scaling == scaling], prefix, provenance)
+            for scaling, prefix in PREFIXES.items()
+        ),
+        _ablation([row for row in rows if isinstance(row, AblationRow)], provenance["method"], seed),
+        _stability([row for row in rows if isinstance(row, StabilityRow)], seed),
+        Scores(metrics={}, undefined=_unmeasured(rows, provenance)),
+    ]
+    return NeuronScores(
+        metrics=_united(part.metrics for part in parts),
+        items=ItemScores(
+            values=_united(part.items.values for part in parts), groups=_united(part.items.groups for part in parts)
+        ),
+        undefined=_united(part.undefined for part in parts),
+        corrected=corrected,
+    )
 
 
-def _correct(scores: Scores, records: Sequence[Record]) -> None:
-    """Correct p-values by Benjamini and Hochberg (1995), over all layers' pairs of one source, scaling and k."""
-    tests: defaultdict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for row, record in enumerate(records):
-        if record["kind"] == "pair":
-            tests[record["source"], record["scaling"], record["k"]].append(row)
-    for rows in tests.values():
-        own = [records[row]["alignment"][records[row]["fractions"].index(records[row]["fraction"])] for row in rows]
-        p = pooled_p_values(own, [records[row]["controls"] for row in rows])
-        corrected = multipletests(p, alpha=LEVEL, method="fdr_bh")[1]
-        scores.corrected |= dict(zip(rows, corrected.tolist(), strict=True))
+def _unmeasured(rows: Sequence[Record], provenance: Provenance) -> dict[str, str]:
+    """Say why the headline metrics of what was measured nowhere are absent."""
+    source = provenance["pairs"][0]
+    pairs = any(isinstance(row, PairRow) and row.source == source and not row.condition for row in rows)
+    ablated = any(isinstance(row, AblationRow) for row in rows)
+    resampled = any(isinstance(row, StabilityRow) and row.over == "resamples" for row in rows)
+    undefined: dict[str, str] = {}
+    for measured, what, names in (
+        (pairs, f"{source} pairs", ("alignment", "raw_alignment")),
+        (ablated, "ablation", ("ablation_mean",)),
+        (resampled, "stability", ("stability_overlap",)),
+    ):
+        if not measured:
+            reasons = dict.fromkeys(map(_in_words, provenance["skipped"].get(what, {}).values()))
+            undefined |= dict.fromkeys(names, " ".join(reasons) or "No layer has any.")
+    return undefined
 
 
-def pooled_p_values(values: Sequence[float], controls: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Give each value's p-value from the controls of all values together.
-
-    The rank among n controls gives no p below 1 / (1 + n), which is too coarse to correct for hundreds of tests. So
-    each value is put in standard deviations of its own controls, and each control in those of the other controls of
-    its value; the p-value is the share of all controls that are as far above, the value counted among them. It holds
-    on average over the values if their controls are distributed alike but for place and scale.
-
-    Parameters
-    ----------
-    values : n numbers.
-    controls : of each of them; with fewer than three its p-value is 1.
-
-    Returns
-    -------
-    float64 array (n,).
-    """
-    enough = [place for place, own in enumerate(controls) if len(own) > 2]
-    p = np.ones(len(values))
-    if not enough:
-        return p
-    own = np.array([_deviation(values[place], np.array(controls[place])) for place in enough])
-    pool = np.sort(np.concatenate([_deviations(np.array(controls[place])) for place in enough]))
-    p[enough] = (1 + len(pool) - np.searchsorted(pool, own - _ROUNDING, side="left")) / (1 + len(pool))
-    return p
+def _in_words(reason: str | Mapping[str, int]) -> str:
+    """Write why a layer was left out."""
+    if isinstance(reason, str):
+        return reason
+    return "Concepts that were drawn have no probe: " + ", ".join(f"{why} ({n})" for why, n in reason.items()) + "."
 
 
-def _deviation(value: float, controls: NDArray[np.float64]) -> float:
-    return float((value - controls.mean()) / max(controls.std(ddof=1), _ROUNDING))
+def _alignment(pairs: Sequence[_Pair], prefix: str, provenance: Provenance) -> Scores:
+    """Score the pairs of one scaling."""
+    seed = provenance["seed"]
+    main = [pair for pair in pairs if not pair.row.condition and pair.row.source == provenance["pairs"][0]]
+    metrics = {
+        key._replace(name=prefix + name): _over_pairs([pair.values()[name] for pair in members], members, seed)
+        for key, members in _breakdowns(pairs, main, provenance["ks"]).items()
+        for name in members[0].values()
+        if name not in _TESTED or not _too_few_controls(members)
+    }
+    curve = {
+        MetricKey(prefix + name, group=f"top={fraction:g}"): _over_pairs(
+            [pair.alignment_at(position)[name] for pair in main], main, seed
+        )
+        for position, fraction in enumerate(main[0].row.fractions if main else ())
+        for name in main[0].alignment_at(position)
+    }
+    values = {pair.name: pair.values() for pair in main}
+    return Scores(
+        metrics=metrics | curve,
+        items=ItemScores(
+            values={
+                prefix + name: {item: of_pair[name] for item, of_pair in values.items()}
+                for name in (main[0].values() if main else ())
+            },
+            groups={pair.name: pair.row.family for pair in main},
+        ),
+        undefined=dict.fromkeys((prefix + name for name in _TESTED), _FEW_CONTROLS)
+        if main and _too_few_controls(main)
+        else {},
+    )
 
 
-def _deviations(controls: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each control's distance from the mean of the others, in their standard deviations."""
-    n = len(controls)
-    centred = controls - controls.mean()
-    others = centred.sum() - centred
-    mean = others / (n - 1)
-    variance = (np.square(centred).sum() - np.square(centred) - (n - 1) * mean**2) / (n - 2)
-    found: NDArray[np.float64] = (centred - mean) / np.sqrt(np.maximum(variance, _ROUNDING**2))
-    return found
+def _too_few_controls(pairs: Sequence[_Pair]) -> bool:
+    return max(len(pair.row.controls) for pair in pairs) < FEWEST_CONTROLS
 
 
-def _align(scores: Scores, records: Sequence[Record], source: str, ks: Sequence[int], seed: int) -> None:
-    for scaling, prefix in PREFIXES.items():
-        rows = [row for row in scores.corrected if records[row]["scaling"] == scaling]
-        plain = [row for row in rows if not records[row]["condition"]]
-        main = [row for row in plain if records[row]["source"] == source]
-        parts: dict[str, list[int]] = {"": main}
-        parts |= {f"/L{layer:02d}": own for layer, own in _by(main, records, "layer").items()}
-        parts |= {f"/{name}": own for name, own in _by(plain, records, "source").items()}
-        if ks:
-            trees = _by([row for row in rows if records[row]["source"] == "tree"], records, "k")
-            parts |= {f"/k={k}": trees[k] for k in ks if k in trees}
-        for group, own in parts.items():
-            if own:
-                _measure(scores, records, own, prefix, group, seed)
-        for place, fraction in enumerate(records[main[0]]["fractions"]) if main else ():
-            values = _values(scores, records, main, place)
-            del values["alignment_significant"], values["alignment_above"]
-            for name, found in values.items():
-                scores.metrics[f"{prefix}{name}/top={fraction:g}"] = _mean(found, records, main, seed)
-        names = [f"{records[row]['source']}|{records[row]['super']}|{records[row]['concept']}" for row in main]
-        for name, found in _values(scores, records, main).items() if main else ():
-            scores.items[prefix + name] = dict(zip(names, found, strict=True))
-        scores.groups |= {name: records[row]["family"] for name, row in zip(names, main, strict=True)}
+def _breakdowns(pairs: Sequence[_Pair], main: Sequence[_Pair], ks: Sequence[int]) -> dict[MetricKey, Sequence[_Pair]]:
+    """Group pairs: the main ones, these by layer, all by source, and those of the tree by the study's k."""
+    plain = [pair for pair in pairs if not pair.row.condition]
+    trees = [pair for pair in pairs if pair.row.source == "tree"]
+    groups: dict[MetricKey, Sequence[_Pair]] = {MetricKey(""): main}
+    for layer in sorted({pair.row.layer for pair in main}):
+        groups[MetricKey("", group=f"L{layer:02d}")] = [pair for pair in main if pair.row.layer == layer]
+    for source in dict.fromkeys(pair.row.source for pair in plain):
+        groups[MetricKey("", group=source)] = [pair for pair in plain if pair.row.source == source]
+    for k in ks:
+        groups[MetricKey("", f"k={k}")] = [pair for pair in trees if pair.row.k == k]
+    return {key: members for key, members in groups.items() if members}
 
 
-def _measure(
-    scores: Scores, records: Sequence[Record], rows: Sequence[int], prefix: str, group: str, seed: int
-) -> None:
-    values = _values(scores, records, rows)
-    if max(len(records[row]["controls"]) for row in rows) < FEWEST_CONTROLS:
-        for name in ("alignment_above", "alignment_significant"):
-            del values[name]
-            if not group:
-                scores.undefined[prefix + name] = (
-                    f"No pair has {FEWEST_CONTROLS} controls, so that no rank gives a p-value of {LEVEL:g}: ask for "
-                    "more (--controls), or take a store with more concepts."
-                )
-    for name, found in values.items():
-        scores.metrics[prefix + name + group] = _mean(found, records, rows, seed)
+def _over_pairs(values: Sequence[float], pairs: Sequence[_Pair], seed: int) -> Metric:
+    """Average over pairs; resample families, or concepts where all pairs are of one family."""
+    families = [pair.row.family for pair in pairs]
+    several = len(set(families)) > 1
+    return mean_metric(values, families if several else [pair.row.concept for pair in pairs], seed)
 
 
-def _values(
-    scores: Scores, records: Sequence[Record], rows: Sequence[int], place: int | None = None
-) -> dict[str, list[float]]:
-    """Give each pair's values, at the fraction of neurons at a place of the curve, by default that of the p-value."""
-    own, null = [], []
-    for row in rows:
-        record = records[row]
-        at = record["fractions"].index(record["fraction"]) if place is None else place
-        own.append(record["alignment"][at])
-        null.append(record["null"][at])
+def _ablation(rows: Sequence[AblationRow], method: RankingName, seed: int) -> Scores:
+    """Score the ablation of the concepts' probes by each ranking; the headline is of `method`."""
+    if not rows:
+        return Scores(metrics={})
+    advantages = {
+        ranking: _advantages([row for row in rows if row.ranking == ranking])
+        for ranking in dict.fromkeys(row.ranking for row in rows)
+    }
+    by_ranking = {
+        MetricKey(name, group=ranking): _over_concepts(values, seed)
+        for ranking, by_name in advantages.items()
+        for name, values in by_name.items()
+    }
+    main = [row for row in rows if row.ranking == method]
+    whole = [row for row in main if row.mode == "zero" and row.order == "top"]
+    probes = {
+        "probe_accuracy": {row.concept: row.accuracy[0] for row in whole},
+        "probe_auroc": {row.concept: row.auroc[0] for row in whole},
+    }
+    headline = _by_layer(advantages[method] | probes, {row.concept: row.layer for row in rows}, seed)
+    return Scores(metrics=by_ranking | dict(headline.metrics) | _curves(main, seed), items=headline.items)
+
+
+def _advantages(rows: Sequence[AblationRow]) -> dict[str, Values]:
+    """Give the areas between the curves of each concept's probe by one ranking, by metric."""
+    accuracy = {(row.mode, row.order, row.concept): _area(row, row.accuracy) for row in rows}
+    auroc = {(row.mode, row.order, row.concept): _area(row, row.auroc) for row in rows}
+    concepts = list(dict.fromkeys(row.concept for row in rows))
+
+    def between(areas: Mapping[tuple[Mode, Order, str], float], mode: Mode, order: Order) -> Values:
+        sign = 1.0 if mode == "keep" else -1.0
+        return {concept: sign * (areas[mode, "top", concept] - areas[mode, order, concept]) for concept in concepts}
+
     return {
-        "alignment": own,
-        "alignment_null": null,
-        "alignment_gain": [one - other for one, other in zip(own, null, strict=True)],
-        "alignment_above": [float(records[row]["p"] <= LEVEL) for row in rows],
-        "alignment_significant": [
-            float(scores.corrected[row] <= LEVEL and one > other)
-            for row, one, other in zip(rows, own, null, strict=True)
-        ],
+        **{f"ablation_{mode}": between(accuracy, mode, "random") for mode in get_args(Mode)},
+        **{f"ablation_{mode}_bottom": between(accuracy, mode, "bottom") for mode in get_args(Mode)},
+        "ablation_auroc": between(auroc, "mean", "random"),
+        "ablation_auroc_keep": between(auroc, "keep", "random"),
     }
 
 
-def _mean(values: Sequence[float], records: Sequence[Record], rows: Sequence[int], seed: int) -> Metric:
-    """Resample families; where all pairs are of one, concepts."""
-    families = [records[row]["family"] for row in rows]
-    several = len(set(families)) > 1
-    return mean_metric(values, families if several else [records[row]["concept"] for row in rows], seed)
+def _area(row: AblationRow, curve: Sequence[float]) -> float:
+    """The area under a curve over the share of neurons."""
+    return float(np.trapezoid(curve, np.array(row.grid) / row.width))
 
 
-def _ablate(scores: Scores, rows: Sequence[Record], method: str, seed: int) -> None:
-    areas = {(row["concept"], row["ranking"], row["mode"], row["order"]): _areas(row) for row in rows}
-    layer_of = {row["concept"]: row["layer"] for row in rows}
-    rankings = list(dict.fromkeys(row["ranking"] for row in rows))
-    for ranking in rankings:
-        values: dict[str, dict[str, float]] = {}
-        for mode in ("zero", "mean", "keep"):
-            sign = 1.0 if mode == "keep" else -1.0
-            top, random, bottom = (
-                {concept: areas[concept, ranking, mode, order] for concept in layer_of}
-                for order in ("top", "random", "bottom")
-            )
-            values[f"ablation_{mode}"] = {c: sign * (top[c][0] - random[c][0]) for c in layer_of}
-            values[f"ablation_{mode}_bottom"] = {c: sign * (top[c][0] - bottom[c][0]) for c in layer_of}
-            if mode != "zero":
-                name = "ablation_auroc" if mode == "mean" else "ablation_auroc_keep"
-                values[name] = {c: sign * (top[c][1] - random[c][1]) for c in layer_of}
-        for name, found in values.items():
-            scores.metrics[f"{name}/{ranking}"] = _over_concepts(found, seed)
-        if ranking == method:
-            _spread(scores, values, layer_of, seed)
-    whole = [row for row in rows if (row["ranking"], row["mode"], row["order"]) == (method, "zero", "top")]
-    if not whole:
-        return
-    probes = {f"probe_{name}": {row["concept"]: row[name][0] for row in whole} for name in ("accuracy", "auroc")}
-    _spread(scores, probes, layer_of, seed)
-    for row_mode in ("zero", "mean", "keep"):
-        for order in ("top", "random", "bottom"):
-            own = [row for row in rows if (row["ranking"], row["mode"], row["order"]) == (method, row_mode, order)]
-            for place, count in enumerate(own[0]["grid"]):
-                group = f"{row_mode}={round(count / own[0]['width'], 2):g}"
-                curve = {row["concept"]: row["accuracy"][place] for row in own}
-                scores.metrics[f"accuracy_{order}/{group}"] = _over_concepts(curve, seed)
+def _curves(rows: Sequence[AblationRow], seed: int) -> dict[MetricKey, Metric]:
+    """Average the concepts' curves of accuracy, at each share of changed neurons."""
+    metrics: dict[MetricKey, Metric] = {}
+    for mode in get_args(Mode):
+        for order in get_args(Order):
+            members = [row for row in rows if row.mode == mode and row.order == order]
+            for position, count in enumerate(members[0].grid):
+                group = f"{mode}={round(count / members[0].width, 2):g}"
+                values = {row.concept: row.accuracy[position] for row in members}
+                metrics[MetricKey(f"accuracy_{order}", group=group)] = _over_concepts(values, seed)
+    return metrics
 
 
-def _areas(row: Record) -> tuple[float, float]:
-    """The areas under a concept's curves of accuracy and AUROC over the share of neurons."""
-    share = np.array(row["grid"]) / row["width"]
-    return float(np.trapezoid(row["accuracy"], share)), float(np.trapezoid(row["auroc"], share))
-
-
-def _stabilise(scores: Scores, rows: Sequence[Record], seed: int) -> None:
+def _stability(rows: Sequence[StabilityRow], seed: int) -> Scores:
+    """Score the agreement of rankings over resamples and over seeds."""
+    values: dict[str, Values] = {}
     for over, prefix in (("resamples", "stability"), ("seeds", "stability_seeds")):
-        own = [row for row in rows if row["over"] == over]
-        if own:
-            values = {
-                f"{prefix}_{name}": {row["concept"]: row[name] for row in own} for name in ("overlap", "spearman")
-            }
-            _spread(scores, values, {row["concept"]: row["layer"] for row in own}, seed)
+        members = [row for row in rows if row.over == over]
+        if members:
+            values[f"{prefix}_overlap"] = {row.concept: row.overlap for row in members}
+            values[f"{prefix}_spearman"] = {row.concept: row.spearman for row in members}
+    return _by_layer(values, {row.concept: row.layer for row in rows}, seed)
 
 
-def _spread(scores: Scores, values: Mapping[str, Mapping[str, float]], layer_of: Mapping[str, int], seed: int) -> None:
-    """Give metrics over all concepts and by layer; and the concepts' values."""
-    for name, found in values.items():
-        scores.items[name] = dict(found)
-        scores.metrics[name] = _over_concepts(found, seed)
-        for layer in sorted(set(layer_of.values())):
-            own = {concept: value for concept, value in found.items() if layer_of[concept] == layer}
-            if own:
-                scores.metrics[f"{name}/L{layer:02d}"] = _over_concepts(own, seed)
-    scores.groups |= {concept: concept for concept in layer_of}
+def _by_layer(values: Mapping[str, Values], layer_of: Mapping[str, int], seed: int) -> Scores:
+    """Give metrics over all concepts and by layer, and the values of the concepts."""
+    metrics: dict[MetricKey, Metric] = {}
+    for name, by_concept in values.items():
+        metrics[MetricKey(name)] = _over_concepts(by_concept, seed)
+        for layer in sorted({layer_of[concept] for concept in by_concept}):
+            members = {concept: value for concept, value in by_concept.items() if layer_of[concept] == layer}
+            metrics[MetricKey(name, group=f"L{layer:02d}")] = _over_concepts(members, seed)
+    return Scores(metrics=metrics, items=ItemScores(values, {concept: concept for concept in layer_of}))
 
 
-def _over_concepts(values: Mapping[str, float], seed: int) -> Metric:
+def _over_concepts(values: Values, seed: int) -> Metric:
+    """Average over concepts, each a group by itself."""
     return mean_metric(list(values.values()), list(values), seed)
 
 
-def _by(rows: Iterable[int], records: Sequence[Record], column: str) -> dict[Hashable, list[int]]:
-    found: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for row in rows:
-        found[records[row][column]].append(row)
-    return dict(found)
+def _united(parts: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
+    """Unite mappings whose keys differ, or agree in their values."""
+    return {key: value for part in parts for key, value in part.items()}

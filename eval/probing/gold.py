@@ -1,253 +1,235 @@
-"""Gold concepts in a second corpus: the lexicon's words in contexts that were not clustered, and probes of them.
+"""Probes of gold concepts in a second corpus.
 
-A token belongs to every gold concept that lists its word. A word is looked up as it stands first, and case folded only
-where the lexicon has no such word: "May" is a month, "may" and "Cats" are a modal verb and animals. Only words that
-the lexicon writes in lower case are found case folded.
-
-What is drawn hangs on the text and the lexicon, not on an encoder, so that all encoders are asked the same. Negatives
-are tokens of other words of the lexicon, never those of a concept's line (itself, wider and narrower ones). Half of
-them are hard: from the very sentences that the positives stand in, since a vector knows its sentence, and the words of
-a concept come together; where these have too few, from concepts with the same parent or else of the same kind. The
-others are random.
+Which tokens a probe gets depends on the text, the lexicon and the seed, not on an encoder, so that all encoders are
+asked the same. Negatives are tokens of other words of the lexicon, never those of a concept's line (itself, wider and
+narrower ones). Half of them are hard: from the sentences of the positives, since a vector carries its sentence, and the
+words of a concept occur together; where these have too few, from concepts with the same parent or else of the same
+kind. The others are random.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from conceptbench.benchmark.lexicon import GoldConcept, lineages
+from conceptbench.benchmark.lexicon import GoldConcept, Split, lineages, load_lexicon
 from conceptbench.benchmark.schema import SENTENCES, TOKENS
-from conceptbench.benchmark.store import read_table, write_table
-from conceptbench.builders.corpus import Corpus, open_corpus, read_corpus
+from conceptbench.benchmark.store import ConceptStore, read_table
 from conceptbench.builders.vectors import align_tokens, vector_file, write_vectors
-from conceptbench.eval.methods.probes.design import MIN_TOKENS, MIN_TYPES, Bools, Ints, type_hashes
-from conceptbench.eval.probing.predictions import Draw
-from conceptbench.runtime.draws import generator_of
+from conceptbench.eval.methods.probes.design import MIN_TOKENS, MIN_TYPES, Bools, Ints
+from conceptbench.eval.probing.gold_tokens import SENTENCES_FILE, TOKENS_FILE, GoldTokens, open_gold_corpus, read_gold
+from conceptbench.eval.probing.options import ProbingOptions
+from conceptbench.eval.probing.predictions import FitOptions, LayerTokens, ProbeSpec, count_outcomes, predict
+from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.encoder import WordEncoder
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.files import write_text
 from conceptbench.runtime.journal import Journal
 from conceptbench.runtime.progress import Progress
 
-MAX_COUNT: Final = 20
-"""Tokens of a word at most, as in `build`."""
-
 UNSEEN: Final = "not seen by the model"
+
+_ALIGNED_FILE: Final = "kept.parquet"
 
 
 @dataclass(frozen=True, eq=False)
-class GoldTokens:
-    """Tokens of the lexicon's words, one a row.
+class GoldProbes:
+    """The records of probes of gold concepts, and what the provenance says of them.
 
-    `words` is an object array (n,), `types` their case-folded words as numbers (n,), `hashes` of those (types,),
-    `sentences` and `positions` int64 (n,); `rows` are those of each concept. `left_out` counts the sentences that the
-    store has too, `sentences_read` all.
+    Attributes
+    ----------
+    records : the rows of all layers.
+    counts : of the concepts that were probed, and that were not by the reason.
+    corpus : the name of the text in which they were looked for.
+    digest : of the items.
+    facts : numbers of sentences, tokens and concepts.
     """
 
-    words: np.ndarray
-    types: Ints
-    folded: Sequence[str]
-    hashes: np.ndarray
-    sentences: Ints
-    positions: Ints
-    rows: Mapping[str, Ints]
-    sentences_read: int
-    left_out: int
-
-    @cached_property
-    def in_test(self) -> Bools:
-        """Which tokens' types are in test: bool (n,)."""
-        tested: Bools = (self.hashes < 0.5)[self.types]
-        return tested
+    records: pa.Table
+    counts: Counter[str]
+    corpus: str
+    digest: str
+    facts: Mapping[str, Any]
 
 
-def open_gold_corpus(
-    source: str | None, text_column: str | None, lexicon: Mapping[str, GoldConcept], folder: Path
-) -> Corpus:
-    """Open the second corpus: by default the lexicon's own sentences, which are written to the folder."""
-    if source is not None:
-        return open_corpus(source, text_column)
-    path = folder / "lexicon.txt"
-    write_text(path, "".join(f"{text}\n" for one in lexicon.values() for text in one.sentences))
-    return Corpus("the gold lexicon", "gold lexicon", path, None, one_sentence=True)
-
-
-def read_gold(
-    corpus: Corpus,
-    lexicon: Mapping[str, GoldConcept],
-    clustered: Set[str],
+def probe_gold(
+    store: ConceptStore,
+    encoder: WordEncoder,
+    layers: Sequence[int],
+    options: ProbingOptions,
     folder: Path,
-    seed: int,
     progress: Progress,
-) -> GoldTokens:
-    """Find the lexicon's words in a corpus, outside the sentences that were clustered.
+) -> GoldProbes:
+    """Probe each layer of an encoder for gold concepts.
 
     Parameters
     ----------
-    clustered : the texts of the store's sentences.
-    folder : gets `sentences.parquet` and `tokens.parquet`.
+    store : whose sentences are left out.
+    folder : for the tokens and their vectors; a run that was stopped goes on from what is there.
 
     Raises
     ------
     InputError
-        if there are none.
+        if the corpus has no words to probe, or no gold concept of the split `test` can be probed.
     """
-    sentences_file, tokens_file = folder / "sentences.parquet", folder / "tokens.parquet"
-    counts = read_corpus(
-        corpus, sentences_file, tokens_file, min_count=1, max_count=MAX_COUNT, seed=seed, progress=progress
-    )
-    texts = read_table(sentences_file, SENTENCES)
-    known = pa.array([text.as_py() in clustered for text in texts["text"]], pa.bool_())
-    left_out = int(pc.sum(known).as_py() or 0)
-    concepts_of = _concepts_of(lexicon)
-    tokens = read_table(tokens_file, TOKENS)
-    vocabulary = {word: concepts_of(word) for word in pc.unique(tokens["word"]).to_pylist()}
-    listed = pa.array([word for word, found in vocabulary.items() if found], pa.string())
-    wanted = pc.and_(pc.is_in(tokens["word"], listed), pc.invert(pc.take(known, tokens["sentence"])))
-    tokens = tokens.filter(wanted)
-    if not len(tokens):
-        why = (
-            f"all {left_out} sentences are the store's own"
-            if left_out == counts.sentences
-            else "none is in the gold lexicon"
+    lexicon = load_lexicon()
+    corpus = open_gold_corpus(options.corpus, options.text_column, lexicon, folder)
+    clustered = set(store.sentences()["text"].to_pylist())
+    tokens = read_gold(corpus, lexicon, clustered, folder, options.seed, progress)
+    texts = read_table(folder / SENTENCES_FILE, SENTENCES)
+    specs = specify_gold(tokens, lexicon, _concepts_to_probe(lexicon, options.limit, options.seed), options.seed)
+    encoded_specs, vectors = encode_gold(tokens, specs, encoder, layers, folder, progress)
+    counts = count_outcomes(encoded_specs.values())
+    probed = [spec for spec in encoded_specs.values() if isinstance(spec, ProbeSpec)]
+    if not any(spec.split == "test" for spec in probed):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none was found"
+        raise InputError(
+            f"--corpus {corpus.source}: no gold concept of the split test can be probed ({reasons}); give more text"
         )
-        raise InputError(f"--corpus {corpus.source}: it has no words to probe ({why}); give another text")
-    write_table(tokens_file, TOKENS, {name: tokens[name] for name in TOKENS.names})
-    words = np.array(tokens["word"].to_pylist(), dtype=object)
-    folded, types = np.unique([word.casefold() for word in words], return_inverse=True)
-    rows: dict[str, list[int]] = {name: [] for name in lexicon}
-    for row, word in enumerate(words):
-        for name in vocabulary[word]:
-            rows[name].append(row)
-    return GoldTokens(
-        words=words,
-        types=types.astype(np.int64),
-        folded=folded.tolist(),
-        hashes=type_hashes(folded.tolist(), seed),
-        sentences=tokens["sentence"].to_numpy(),
-        positions=tokens["position"].to_numpy().astype(np.int64),
-        rows={name: np.array(own, dtype=np.int64) for name, own in rows.items()},
-        sentences_read=counts.sentences,
-        left_out=left_out,
+    aligned = read_table(folder / _ALIGNED_FILE, TOKENS)
+    words, sentences = np.array(aligned["word"].to_pylist(), dtype=object), aligned["sentence"].to_numpy()
+    fitting = FitOptions(options.c, options.l1_ratio, options.device)
+    tables = []
+    with progress.stage("Probing for gold concepts", len(layers)) as advance:
+        for layer in layers:
+            tables.append(predict(LayerTokens(layer, vectors[layer], words, sentences), probed, fitting))
+            advance(1)
+    return GoldProbes(
+        records=pa.concat_tables(tables),
+        counts=counts,
+        corpus=corpus.name,
+        digest=gold_digest(tokens, specs, lexicon, texts),
+        facts={
+            "corpus": corpus.name,
+            "sentences": tokens.sentences_read,
+            "left_out": tokens.left_out,
+            "tokens": len(tokens.words),
+            "concepts": len(probed),
+        },
     )
 
 
-def draw_gold(
-    tokens: GoldTokens, lexicon: Mapping[str, GoldConcept], chosen: Sequence[str], seed: int
-) -> dict[str, Draw | str]:
-    """Draw the tokens of the probe of each chosen concept, or say why it has none."""
+def specify_gold(
+    tokens: GoldTokens, lexicon: Mapping[str, GoldConcept], concepts: Sequence[str], seed: int
+) -> dict[str, ProbeSpec | str]:
+    """Draw the tokens of the probe of each concept, or say why it has none.
+
+    A concept's probe is seeded by the seed and its id, so that it is the same whichever others are drawn.
+    """
     lines = lineages(lexicon)
-    number = {word: place for place, word in enumerate(tokens.folded)}
+    number = {word: position for position, word in enumerate(tokens.folded)}
     types_of = {
         name: np.array(
-            sorted({number[word.casefold()] for word in one.words if word.casefold() in number}), dtype=np.int64
+            sorted({number[word.casefold()] for word in concept.words if word.casefold() in number}), dtype=np.int64
         )
-        for name, one in lexicon.items()
+        for name, concept in lexicon.items()
     }
-    found: dict[str, Draw | str] = {}
-    for name in chosen:
+    specs: dict[str, ProbeSpec | str] = {}
+    for name in concepts:
         banned = np.zeros(len(tokens.hashes), dtype=bool)
-        for kin in lines[name]:
-            banned[types_of[kin]] = True
-        found[name] = _draw(tokens, lexicon[name], _near(lexicon[name], lexicon, lines[name], seed), banned, seed)
-    return found
+        for relative in lines[name]:
+            banned[types_of[relative]] = True
+        near = _near(lexicon[name], lexicon, lines[name], seed)
+        specs[name] = _specify(tokens, lexicon[name], near, banned, seed)
+    return specs
 
 
 def encode_gold(
     tokens: GoldTokens,
-    draws: Mapping[str, Draw | str],
+    specs: Mapping[str, ProbeSpec | str],
     encoder: WordEncoder,
     layers: Sequence[int],
     folder: Path,
     progress: Progress,
-) -> tuple[dict[str, Draw | str], dict[int, np.ndarray]]:
-    """Encode the tokens: gives the draws by the rows of their vectors, and each layer's vectors.
+) -> tuple[dict[str, ProbeSpec | str], dict[int, np.ndarray]]:
+    """Encode the tokens.
 
     Tokens that the model does not see whole are left out; where a side then lacks a class, the concept is.
+
+    Returns
+    -------
+    the probes with `rows` of the vectors, and each layer's vectors.
     """
-    kept_file = folder / "kept.parquet"
-    align_tokens(folder / "sentences.parquet", folder / "tokens.parquet", encoder, kept_file, progress)
+    aligned_file = folder / _ALIGNED_FILE
+    align_tokens(folder / SENTENCES_FILE, folder / TOKENS_FILE, encoder, aligned_file, progress)
     with Journal(folder / "journal.sqlite") as journal:
-        write_vectors(folder / "sentences.parquet", kept_file, encoder, layers, folder, journal, progress)
-    kept = pq.read_table(kept_file)
-    place = {
-        key: row for row, key in enumerate(zip(kept["sentence"].to_pylist(), kept["position"].to_pylist(), strict=True))
-    }
+        write_vectors(folder / SENTENCES_FILE, aligned_file, encoder, layers, folder, journal, progress)
+    aligned = pq.read_table(aligned_file)
+    encoded = zip(aligned["sentence"].to_pylist(), aligned["position"].to_pylist(), strict=True)
+    vector_of = {key: row for row, key in enumerate(encoded)}
     row_of = np.array(
-        [place.get(key, -1) for key in zip(tokens.sentences.tolist(), tokens.positions.tolist(), strict=True)],
+        [vector_of.get(key, -1) for key in zip(tokens.sentences.tolist(), tokens.positions.tolist(), strict=True)],
         dtype=np.int64,
     )
-    seen = {name: draw if isinstance(draw, str) else _seen(draw, row_of) for name, draw in draws.items()}
+    seen = {name: spec if isinstance(spec, str) else _seen(spec, row_of) for name, spec in specs.items()}
     return seen, {layer: np.load(vector_file(folder, layer), mmap_mode="r") for layer in layers}
 
 
 def gold_digest(
-    tokens: GoldTokens, draws: Mapping[str, Draw | str], lexicon: Mapping[str, GoldConcept], texts: pa.Table
+    tokens: GoldTokens, specs: Mapping[str, ProbeSpec | str], lexicon: Mapping[str, GoldConcept], texts: pa.Table
 ) -> str:
-    """Digest what is asked: each concept's tokens in their sentences, and on which side they are."""
+    """Digest the items: each concept's tokens in their sentences, and on which side they are."""
     digest = hashlib.sha256()
     sentence_digests = [hashlib.sha256(text.encode()).digest()[:16] for text in texts["text"].to_pylist()]
-    for name, draw in draws.items():
+    for name, spec in specs.items():
         digest.update(f"{name}\n{lexicon[name].split}\n".encode())
-        if isinstance(draw, str):
+        if isinstance(spec, str):
             continue
-        digest.update(b"".join(sentence_digests[sentence] for sentence in tokens.sentences[draw.rows]))
-        digest.update(tokens.positions[draw.rows].tobytes())
-        digest.update(np.packbits(np.stack([draw.targets, draw.hard, draw.in_test])).tobytes())
+        digest.update(b"".join(sentence_digests[sentence] for sentence in tokens.sentences[spec.rows]))
+        digest.update(tokens.positions[spec.rows].tobytes())
+        digest.update(np.packbits(np.stack([spec.targets, spec.hard, spec.in_test])).tobytes())
     return digest.hexdigest()
 
 
-def _concepts_of(lexicon: Mapping[str, GoldConcept]) -> Callable[[str], list[str]]:
-    """Give the function that looks a word up: the ids of the concepts that list it."""
-    exact: dict[str, list[str]] = {}
-    for one in lexicon.values():
-        for word in one.words:
-            exact.setdefault(word, []).append(one.id)
-
-    def concepts_of(word: str) -> list[str]:
-        folded = word.casefold()
-        return exact.get(word) or exact.get(folded, [])
-
-    return concepts_of
+def _concepts_to_probe(lexicon: Mapping[str, GoldConcept], limit: int | None, seed: int) -> list[str]:
+    """Give all concepts; with a limit, so many of each split, drawn by the seed."""
+    if limit is None:
+        return list(lexicon)
+    selected: set[str] = set()
+    splits: tuple[Split, ...] = ("dev", "test")
+    for split in splits:
+        names = [concept.id for concept in lexicon.values() if concept.split == split]
+        selected.update(sample(names, limit, generator_of("gold concepts", seed, split)))
+    return [name for name in lexicon if name in selected]
 
 
 def _near(concept: GoldConcept, lexicon: Mapping[str, GoldConcept], line: Set[str], seed: int) -> list[str]:
     """Give the other concepts of the kind, those with the same parent first, each group in random order."""
-    others = [other for other in lexicon.values() if other.kind == concept.kind and other.id not in line]
-    rank = dict(
-        zip(
-            (other.id for other in others), generator_of("gold near", seed, concept.id).random(len(others)), strict=True
-        )
-    )
-    others.sort(key=lambda other: (other.parent is None or other.parent != concept.parent, rank[other.id]))
-    return [other.id for other in others]
+    near = [candidate for candidate in lexicon.values() if candidate.kind == concept.kind and candidate.id not in line]
+    ranks = generator_of("gold near", seed, concept.id).random(len(near))
+    rank_of = {candidate.id: rank for candidate, rank in zip(near, ranks, strict=True)}
+
+    def order(candidate: GoldConcept) -> tuple[bool, float]:
+        return candidate.parent is None or candidate.parent != concept.parent, rank_of[candidate.id]
+
+    return [candidate.id for candidate in sorted(near, key=order)]
 
 
-def _draw(tokens: GoldTokens, concept: GoldConcept, near: Sequence[str], banned: Bools, seed: int) -> Draw | str:
-    own = tokens.rows[concept.id]
-    types = np.unique(tokens.types[own])
+def _specify(
+    tokens: GoldTokens, concept: GoldConcept, near: Sequence[str], banned: Bools, seed: int
+) -> ProbeSpec | str:
+    """Draw the tokens of a concept's probe, or say why it has none; word types that are banned are no negatives."""
+    members = tokens.rows[concept.id]
+    types = np.unique(tokens.types[members])
     if len(types) < 2 * MIN_TYPES:
         return "too few word types"
-    if (tokens.sentences[own] == tokens.sentences[own[0]]).all():
+    if (tokens.sentences[members] == tokens.sentences[members[0]]).all():
         return "one sentence"
     generator = generator_of("gold probe", seed, concept.id)
     # Where the hashes leave a side too few types, those with the next hashes change sides, for this concept alone.
     order = types[tokens.hashes[types].argsort()]
     count = int((tokens.hashes[types] < 0.5).sum())
-    tested = np.isin(tokens.types[own], order[: min(max(count, MIN_TYPES), len(types) - MIN_TYPES)])
+    in_test = np.isin(tokens.types[members], order[: min(max(count, MIN_TYPES), len(types) - MIN_TYPES)])
     parts: list[tuple[Ints, bool, bool, bool]] = []
     for side in (False, True):
-        positives = own[tested == side]
+        positives = members[in_test == side]
         allowed = ~banned[tokens.types] & (tokens.in_test == side)
         size = min(len(positives), int(allowed.sum()))
         if size < MIN_TOKENS:
@@ -261,8 +243,8 @@ def _draw(tokens: GoldTokens, concept: GoldConcept, near: Sequence[str], banned:
         easy = generator.choice(np.flatnonzero(allowed), min(size - len(hard), int(allowed.sum())), replace=False)
         parts += [(positives, True, False, side), (hard, False, True, side), (easy, False, False, side)]
     lengths = [len(rows) for rows, *_ in parts]
-    targets, hards, sides = (np.repeat([part[place] for part in parts], lengths) for place in (1, 2, 3))
-    return Draw(
+    targets, hards, sides = (np.repeat([part[column] for part in parts], lengths) for column in (1, 2, 3))
+    return ProbeSpec(
         kind="gold",
         concept=concept.id,
         rows=np.concatenate([rows for rows, *_ in parts]),
@@ -277,21 +259,22 @@ def _draw(tokens: GoldTokens, concept: GoldConcept, near: Sequence[str], banned:
 def _near_tokens(
     tokens: GoldTokens, near: Sequence[str], allowed: Bools, size: int, generator: np.random.Generator
 ) -> Ints:
-    """Draw tokens from the first of the near concepts that have so many together."""
-    found: Ints = np.empty(0, dtype=np.int64)
-    for other in near:
-        if len(found) >= size:
+    """Draw tokens from the first of the near concepts that have enough of them together."""
+    candidates: Ints = np.empty(0, dtype=np.int64)
+    for neighbour in near:
+        if len(candidates) >= size:
             break
-        rows = tokens.rows[other]
-        found = np.union1d(found, rows[allowed[rows]])
-    return generator.permutation(found)[:size]
+        rows = tokens.rows[neighbour]
+        candidates = np.union1d(candidates, rows[allowed[rows]])
+    return generator.permutation(candidates)[:size]
 
 
-def _seen(draw: Draw, row_of: Ints) -> Draw | str:
-    rows = row_of[draw.rows]
+def _seen(spec: ProbeSpec, row_of: Ints) -> ProbeSpec | str:
+    """Give a probe with the rows of its tokens' vectors; -1 in `row_of` marks a token that has none."""
+    rows = row_of[spec.rows]
     seen = rows >= 0
     if seen.all():
-        return replace(draw, rows=rows)
-    left = replace(draw, rows=rows[seen], targets=draw.targets[seen], hard=draw.hard[seen], in_test=draw.in_test[seen])
-    sides = {(bool(target), bool(side)) for target, side in zip(left.targets, left.in_test, strict=True)}
-    return left if len(sides) == 4 else UNSEEN
+        return replace(spec, rows=rows)
+    rest = replace(spec, rows=rows[seen], targets=spec.targets[seen], hard=spec.hard[seen], in_test=spec.in_test[seen])
+    sides = {(bool(target), bool(side)) for target, side in zip(rest.targets, rest.in_test, strict=True)}
+    return rest if len(sides) == 4 else UNSEEN

@@ -1,7 +1,8 @@
 """The null of a store's concepts: clusters of the same vectors with every neuron permuted independently.
 
-Clusters can be told apart by construction, whatever they hold. Permuted vectors have the same values of each neuron,
-but no neuron knows of another: their clusters mean nothing, and what probes get of them is what clustering alone gives.
+Clusters can be told apart by construction, whatever they contain. Permuted vectors have the same values of each neuron,
+but their neurons are independent of each other: their clusters mean nothing, and the scores of probes of these clusters
+are due to clustering alone.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from conceptbench.runtime.progress import Progress
 _COLUMNS = 64
 _ROWS = 512
 _MATRIX = 25_000
-"""Up to so many tokens all distances are kept, in 5 GB. Points without any structure, as permuted ones are, have few
-neighbours that are each other's nearest, and an algorithm that needs little memory is ten times slower on them."""
+"""Up to this number of tokens all distances are kept in memory, which takes 5 GB. Points without any structure, such as
+permuted vectors, have few neighbours that are each other's nearest, and an algorithm that needs little memory is ten
+times slower on them."""
 
 
 def permuted(vectors: np.ndarray, seed: int, layer: int) -> np.ndarray:
@@ -35,17 +37,17 @@ def permuted(vectors: np.ndarray, seed: int, layer: int) -> np.ndarray:
 def null_tree(
     vectors: np.ndarray, file: Path, seed: int, layer: int, device: str | None, progress: Progress
 ) -> MergeTree:
-    """Give the merge tree of a layer's permuted vectors, from the file's folder if an earlier run left it there.
+    """Give the merge tree of a layer's permuted vectors; one that an earlier run wrote to the file's folder is read.
 
     Parameters
     ----------
-    vectors : not yet permuted, mapped from a file: its digest tells whether a tree is of these vectors.
-    file : where the tree is kept, `.npy`; the digest is put into its name.
+    vectors : not yet permuted, mapped from a file, whose digest tells whether a tree is of these vectors.
+    file : the `.npy` file that the tree is written to; the digest and the seed are added to its name.
     """
     digest = sha256(Path(str(vectors.filename)))  # type: ignore[attr-defined]  # of a np.memmap
-    kept = file.with_stem(f"{file.stem}-{digest[:16]}-{seed}")
-    if kept.exists():
-        return MergeTree(np.load(kept, allow_pickle=False))
+    tree_file = file.with_stem(f"{file.stem}-{digest[:16]}-{seed}")
+    if tree_file.exists():
+        return MergeTree(np.load(tree_file, allow_pickle=False))
     with progress.stage(f"Clustering permuted vectors, layer {layer}", len(vectors) - 1) as advance:
         done = 0
 
@@ -60,7 +62,7 @@ def null_tree(
             advance(len(points) - 1)
         else:
             tree = ward_tree(points, device=device, progress=report)
-    with whole(kept) as temporary, temporary.open("wb") as target:
+    with whole(tree_file) as temporary, temporary.open("wb") as target:
         np.save(target, tree.linkage)
     return tree
 
@@ -70,12 +72,12 @@ def _distances(points: np.ndarray) -> np.ndarray:
     n = len(points)
     points = points - points.mean(axis=0)
     squares = np.einsum("ij,ij->i", points, points)
-    found, at = np.empty(n * (n - 1) // 2), 0
+    condensed, filled = np.empty(n * (n - 1) // 2), 0
     for start in range(0, n, _ROWS):
         block = points[start : start + _ROWS] @ points[start:].T
         block = squares[start : start + _ROWS, None] + squares[None, start:] - 2 * block
         np.sqrt(np.maximum(block, 0, out=block), out=block)
         for row, values in enumerate(block):
-            found[at : at + n - start - row - 1] = values[row + 1 :]
-            at += n - start - row - 1
-    return found
+            condensed[filled : filled + n - start - row - 1] = values[row + 1 :]
+            filled += n - start - row - 1
+    return condensed

@@ -1,23 +1,32 @@
-"""From the tokens of probes to the rows of records: what each fitted probe says of its test tokens."""
+"""From the tokens of probes to the rows of records: the logits of each fitted probe on its test tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from conceptbench.eval.methods.probes.design import Bools, Ints, Problem
+from conceptbench.eval.methods.probes.design import Bools, Floats, Ints, Problem
 from conceptbench.eval.probing.records import RECORDS
+
+PROBED = "probed"
+"""Among the reasons why concepts were skipped: the number of those that were not."""
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
-    """A probe to be fitted: arrays of shape (m,).
+class ProbeSpec:
+    """A probe to be fitted: arrays of shape (m,), and what the records say of it.
 
-    `rows` of the layer's vectors; `targets`; `hard`, negatives that lie near; `in_test`, which are not fitted to. The
-    other fields are those of the records.
+    Attributes
+    ----------
+    kind, concept, k, group, split, label : as in the records.
+    rows : of the layer's vectors.
+    targets : whether a token is positive.
+    hard : whether it is a negative from a near concept.
+    in_test : whether it is a test token, which the probe is not fitted to.
     """
 
     kind: str
@@ -32,77 +41,88 @@ class Draw:
     label: str | None = None
 
 
-def draws_of(
+@dataclass(frozen=True, eq=False)
+class LayerTokens:
+    """The tokens of a layer: its number, and arrays of shapes (n, width), (n,) and (n,)."""
+
+    layer: int
+    vectors: np.ndarray
+    words: np.ndarray
+    sentences: Ints
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How probes are fitted: the options of `fit_logistic`."""
+
+    c: float
+    l1_ratio: float
+    device: str | None
+
+
+def specs_of(
     problem: Problem, kind: str, concept: str, *, k: int | None = None, label: str | None = None, controls: bool = False
-) -> list[Draw]:
+) -> list[ProbeSpec]:
     """Give the probe of a problem on the split by type; with `controls` also the two on the split by token."""
-    found = [Draw(kind, concept, problem.rows, problem.targets, problem.hard, problem.in_test, k=k, label=label)]
+    specs = [ProbeSpec(kind, concept, problem.rows, problem.targets, problem.hard, problem.in_test, k=k, label=label)]
     if controls and problem.selective:
-        for name, labels in (("token", problem.targets), ("control", problem.control)):
-            found.append(Draw(name, concept, problem.rows, labels, problem.hard, problem.token_in_test, label=label))
-    return found
+        specs += [
+            ProbeSpec(name, concept, problem.rows, labels, problem.hard, problem.token_in_test, label=label)
+            for name, labels in (("token", problem.targets), ("control", problem.control))
+        ]
+    return specs
 
 
-def predict(
-    vectors: np.ndarray,
-    words: np.ndarray,
-    sentences: Ints,
-    layer: int,
-    draws: Sequence[Draw],
-    *,
-    c: float,
-    l1_ratio: float,
-    device: str | None,
-) -> pa.Table:
-    """Fit the probes of a layer, all at once, and give their records.
+def count_outcomes(outcomes: Iterable[object]) -> Counter[str]:
+    """Count the concepts that have a probe, and those that have none by the reason (a text)."""
+    outcomes = list(outcomes)
+    counts = Counter(outcome for outcome in outcomes if isinstance(outcome, str))
+    counts[PROBED] += len(outcomes) - counts.total()
+    return counts
 
-    Parameters
-    ----------
-    vectors, words, sentences : of the layer's tokens, shapes (n, width), (n,) and (n,).
-    """
+
+def predict(tokens: LayerTokens, specs: Sequence[ProbeSpec], fitting: FitOptions) -> pa.Table:
+    """Fit the probes of a layer, all at once, and give their records."""
     from conceptbench.eval.methods.probes.logistic import fit_logistic
 
-    if not draws:
+    if not specs:
         return RECORDS.empty_table()
     fitted = fit_logistic(
-        vectors,
-        [draw.rows for draw in draws],
-        [draw.targets for draw in draws],
-        [~draw.in_test for draw in draws],
-        c=c,
-        l1_ratio=l1_ratio,
-        device=device,
+        tokens.vectors,
+        [spec.rows for spec in specs],
+        [spec.targets for spec in specs],
+        [~spec.in_test for spec in specs],
+        c=fitting.c,
+        l1_ratio=fitting.l1_ratio,
+        device=fitting.device,
     )
-    counts = [int(draw.in_test.sum()) for draw in draws]
+    return _records(tokens, specs, fitted.logits)
 
-    def stacked(name: str) -> np.ndarray:
-        return np.concatenate([getattr(draw, name)[draw.in_test] for draw in draws])
 
-    def repeated(name: str) -> pa.Array:
-        values = pa.array([getattr(draw, name) for draw in draws], pa.string()).dictionary_encode()
-        return values.take(pa.array(np.repeat(np.arange(len(draws)), counts)))
-
-    rows = stacked("rows")
-    used, place = np.unique(rows, return_inverse=True)
-    vocabulary, spelled = np.unique(words[used].astype(str), return_inverse=True)
+def _records(tokens: LayerTokens, specs: Sequence[ProbeSpec], logits: Sequence[Floats]) -> pa.Table:
+    """Put the logits of test tokens into a table, probe by probe."""
+    spec_of_row = pa.array(np.repeat(np.arange(len(specs)), [int(spec.in_test.sum()) for spec in specs]))
+    rows = _of_test_tokens(specs, [spec.rows for spec in specs])
+    used, position = np.unique(rows, return_inverse=True)
+    vocabulary, spelling = np.unique(tokens.words[used].astype(str), return_inverse=True)
     columns = {
-        "kind": repeated("kind"),
-        "k": pa.array([draw.k for draw in draws], pa.int32()).take(pa.array(np.repeat(np.arange(len(draws)), counts))),
-        "layer": pa.array(np.full(len(rows), layer), pa.int16()),
-        "concept": repeated("concept"),
-        "group": repeated("group"),
-        "split": repeated("split"),
-        "label": repeated("label"),
-        "word": pa.DictionaryArray.from_arrays(
-            pa.array(spelled[place].astype(np.int32)), pa.array(vocabulary.tolist(), pa.string())
-        ),
-        "sentence": pa.array(np.asarray(sentences)[rows].astype(np.int32)),
-        "positive": pa.array(stacked("targets")),
-        "hard": pa.array(stacked("hard")),
-        "logit": pa.array(
-            np.concatenate([own[draw.in_test] for own, draw in zip(fitted.logits, draws, strict=True)]).astype(
-                np.float32
-            )
-        ),
+        name: pa.array([getattr(spec, name) for spec in specs], pa.string()).dictionary_encode().take(spec_of_row)
+        for name in ("kind", "concept", "group", "split", "label")
     }
-    return pa.table(columns, schema=RECORDS)
+    columns |= {
+        "k": pa.array([spec.k for spec in specs], pa.int32()).take(spec_of_row),
+        "layer": pa.array(np.full(len(rows), tokens.layer), pa.int16()),
+        "word": pa.DictionaryArray.from_arrays(
+            pa.array(spelling[position].astype(np.int32)), pa.array(vocabulary.tolist(), pa.string())
+        ),
+        "sentence": pa.array(np.asarray(tokens.sentences)[rows].astype(np.int32)),
+        "positive": pa.array(_of_test_tokens(specs, [spec.targets for spec in specs])),
+        "hard": pa.array(_of_test_tokens(specs, [spec.hard for spec in specs])),
+        "logit": pa.array(_of_test_tokens(specs, logits).astype(np.float32)),
+    }
+    return pa.table({name: columns[name] for name in RECORDS.names}, schema=RECORDS)
+
+
+def _of_test_tokens(specs: Sequence[ProbeSpec], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Join the values of the test tokens of each probe."""
+    return np.concatenate([values[spec.in_test] for spec, values in zip(specs, arrays, strict=True)])

@@ -1,16 +1,17 @@
-"""The records of the probing task: what each probe says of each of its test tokens."""
+"""The records of the probing task: a row for each test token of each probe, with the probe's logit.
+
+They are many, so that they are read in bulk as an Arrow table, and not as a list of rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from conceptbench.eval.result import RECORDS_FILE
 from conceptbench.runtime.errors import InputError
 
 _NAMES = pa.dictionary(pa.int32(), pa.string())
@@ -31,28 +32,45 @@ RECORDS: Final = pa.schema(
         ("logit", pa.float32()),
     ]
 )
-"""One row a test token of a probe. `kind` is what is probed: `gold` concepts, the `store`'s, those of the `null`; or
-the store's on a split by token, `token` with their own and `control` with control labels, which `positive` then holds.
-`k` is that of a study's cut, null for the store's own concepts and their null. `group` and `split` are those of a gold
-concept, `label` that of a store's. `hard` marks a negative from a near concept. Above 0, a `logit` says positive."""
+"""The columns of the records.
+
+On a split by word type, `kind` says what is probed: `gold` concepts, concepts of the `store`, clusters of the `null`.
+On a split by token, the store's concepts are probed, and `kind` says whether `positive` holds the concept's labels
+(`token`) or control labels (`control`). `k` is the number of clusters of a study's cut; null for the store's own
+concepts and their null. `group` and `split` are those of a gold concept, `label` is that of a concept of the store.
+`hard` marks a negative from a near concept. The probe takes tokens with a `logit` above 0 for positive.
+"""
+
+_FILLED: Final = ("kind", "layer", "concept", "word", "sentence", "positive", "hard", "logit")
 
 
-def read_records(folder: Path) -> pa.Table:
-    """Read the records of a run's folder.
+def schema() -> pa.Schema:
+    """Give the records' Arrow schema."""
+    return RECORDS
+
+
+def rows(records: pa.Table) -> pa.Table:
+    """Give the records' table, with the columns' types as in `RECORDS`.
 
     Raises
     ------
     InputError
-        if they cannot be read, or have other columns.
+        if a column is of another type, or misses a value.
     """
-    path = folder / RECORDS_FILE
     try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if table.schema.names != RECORDS.names:
-        raise InputError(f"{path}: the columns are not those of the probing task of this version")
+        table = records.cast(RECORDS)
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(f"records: {error}") from error
+    for name in _FILLED:
+        if table[name].null_count:
+            raise InputError(f"records, {name}: {table[name].null_count} rows have no value")
     return table
+
+
+def gold_of_lowest_layer(records: pa.Table) -> pa.Table:
+    """Give the rows of gold concepts at one layer: all layers, and all encoders, are asked the same."""
+    gold = records.filter(pc.equal(records["kind"].cast(pa.string()), "gold"))
+    return gold.filter(pc.equal(gold["layer"], pc.min(gold["layer"])))
 
 
 def coded(table: pa.Table, name: str) -> tuple[np.ndarray, Sequence[Any]]:

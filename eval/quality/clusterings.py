@@ -20,10 +20,15 @@ FACTORS: Final = (0.25, 0.5, 2.0, 4.0)
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """One clustering of a layer's tokens.
+    """A clustering of a layer's tokens.
 
-    `labels` is the cluster of each token, int64 of shape (tokens,); `names` the name of each cluster. `k` is the number
-    of clusters that was asked for; leaders may give fewer. `recut` marks another number than the layer's own.
+    Attributes
+    ----------
+    method : by which the tokens were clustered.
+    k : the number of clusters that the method was to find; leaders may find fewer.
+    recut : whether k is another number than that of the layer's concepts.
+    names : of the clusters.
+    labels : the cluster of each token, int64 of shape (tokens,).
     """
 
     method: str
@@ -35,7 +40,14 @@ class Clusters:
 
 @dataclass(frozen=True, eq=False)
 class StoreLayer:
-    """A layer of a store as this task reads it: its tokens' words, and the concept of each."""
+    """A layer of a store as this task reads it.
+
+    Attributes
+    ----------
+    words : of the tokens.
+    concepts : the ids of the layer's concepts.
+    index : the number of each token's concept among `concepts`, int64 of shape (tokens,).
+    """
 
     store: ConceptStore
     model: str
@@ -46,7 +58,7 @@ class StoreLayer:
 
     @property
     def where(self) -> str:
-        """The layer's place, for errors."""
+        """The layer's store, number and model, for error messages."""
         return f"{self.store.path}, layer {self.layer} of {self.model}"
 
 
@@ -60,9 +72,9 @@ def read_words(store: ConceptStore, model: str, layer: int) -> StoreLayer:
     """
     occurrences = store.occurrences(model, layer)
     concepts: list[str] = store.concepts(model, layer)["concept"].to_pylist()
-    place = {concept: number for number, concept in enumerate(concepts)}
+    number_of = {concept: number for number, concept in enumerate(concepts)}
     try:
-        index = np.array([place[concept] for concept in occurrences["concept"].to_pylist()], dtype=np.int64)
+        index = np.array([number_of[concept] for concept in occurrences["concept"].to_pylist()], dtype=np.int64)
     except KeyError as error:
         raise InputError(f"{store.path}, layer {layer} of {model}: tokens of {error} which is no concept") from error
     if np.bincount(index, minlength=len(concepts)).min(initial=1) == 0:
@@ -81,19 +93,19 @@ def clusterings(layer: StoreLayer, methods: Sequence[str], study: bool, seed: in
     Raises
     ------
     InputError
-        if the store has not what a method needs: vectors, or a merge tree.
+        if the store lacks what a method needs: vectors, or a merge tree.
     """
-    own, k = store_method(layer.store, layer.model), len(layer.concepts)
+    stores_method, k = store_method(layer.store, layer.model), len(layer.concepts)
     for method in methods:
-        if method == own:
+        if method == stores_method:
             yield Clusters(method, k, False, layer.concepts, layer.index)
         else:
             yield _named(layer, method, k, _clustered(layer, method, k, seed))
     if study:
         tree = _tree(layer, "--study k")
-        for wanted in sorted({max(2, round(factor * k)) for factor in FACTORS} - {k}):
-            if wanted <= len(layer.index):
-                yield _named(layer, "ward", wanted, tree.cut(wanted))
+        for cut in sorted({max(2, round(factor * k)) for factor in FACTORS} - {k}):
+            if cut <= len(layer.index):
+                yield _named(layer, "ward", cut, tree.cut(cut))
 
 
 def _clustered(layer: StoreLayer, method: str, k: int, seed: int) -> np.ndarray:
@@ -105,17 +117,18 @@ def _clustered(layer: StoreLayer, method: str, k: int, seed: int) -> np.ndarray:
     return kmeans(vectors, k, seed) if method == "kmeans" else leaders_at(vectors, k)
 
 
-def _tree(layer: StoreLayer, wanted_by: str) -> MergeTree:
-    own = store_method(layer.store, layer.model)
-    if own != "ward":
+def _tree(layer: StoreLayer, option: str) -> MergeTree:
+    """Read the layer's merge tree, which an option needs."""
+    method = store_method(layer.store, layer.model)
+    if method != "ward":
         raise InputError(
-            f"{wanted_by}: {layer.store.path} was clustered by {own} and has no merge trees; build a store with "
+            f"{option}: {layer.store.path} was clustered by {method} and has no merge trees; build a store with "
             "`--clustering ward`"
         )
     try:
         linkage = layer.store.linkage(layer.model, layer.layer)
     except InputError as error:
-        raise InputError(f"{wanted_by} needs the layer's merge tree: {error}") from error
+        raise InputError(f"{option} needs the layer's merge tree: {error}") from error
     if len(linkage) + 1 != len(layer.index):
         raise InputError(f"{layer.where}: a tree of {len(linkage) + 1} leaves for {len(layer.index)} tokens")
     return MergeTree(linkage)

@@ -104,12 +104,12 @@ class _Measuring:
             clock = time.perf_counter()
 
 
-def _methods(given: Sequence[str], store_method: str) -> list[str]:
+def _methods(names: Sequence[str], store_method: str) -> list[str]:
     known = list(dict.fromkeys([store_method, *METHODS]))
-    for method in given:
+    for method in names:
         if method not in known:
             raise InputError(f"--methods {method}: there is no such method; there are {', '.join(known)}")
-    return list(dict.fromkeys(given)) or [store_method]
+    return list(dict.fromkeys(names)) or [store_method]
 
 
 def _count(layer: int, clusters: Clusters) -> dict[str, Any]:

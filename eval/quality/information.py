@@ -27,9 +27,9 @@ Table = tuple[Sequence[str], Sequence[int], Sequence[str]]
 def mutual_information(table: Table) -> list[float] | None:
     """Give the adjusted mutual information of all words of a table, then without each part of them.
 
-    The words fall into ten parts, a word always into the same. None where there are too few words, or the words are of
-    fewer than two gold concepts or in fewer than two clusters, whole or without some part; or where chance alone gives
-    as much as can be, as with every word a cluster of its own.
+    The words are divided into ten parts; a word is always in the same part. None where there are too few words, or the
+    words are of fewer than two gold concepts or in fewer than two clusters, whole or without some part; or where chance
+    alone gives the largest value that is possible, as where every word is a cluster by itself.
     """
     words, clusters, gold = table
     if len(words) < FEWEST_WORDS:
@@ -39,26 +39,26 @@ def mutual_information(table: Table) -> list[float] | None:
     counts = np.zeros((PARTS, int(cluster_of.max()) + 1, int(gold_of.max()) + 1), dtype=np.int64)
     np.add.at(counts, (part, cluster_of, gold_of), 1)
     whole = counts.sum(axis=0)
-    found = [_adjusted(whole), *(_adjusted(whole - counts[left_out]) for left_out in range(PARTS))]
-    return None if None in found else [value for value in found if value is not None]
+    values = [_adjusted(whole), *(_adjusted(whole - counts[left_out]) for left_out in range(PARTS))]
+    return None if None in values else [value for value in values if value is not None]
 
 
-def mean_information(found: Sequence[Sequence[float]], words: int) -> Metric:
+def mean_information(tables: Sequence[Sequence[float]], words: int) -> Metric:
     """Give the mean over tables with its 95 % interval by the delete-a-group jackknife (Kott 2001).
 
     Parameters
     ----------
-    found : of each table, what `mutual_information` gives; parts of different tables are of the same words.
+    tables : what `mutual_information` gives for each table; parts of different tables are of the same words.
     words : the number of word types in all of them.
     """
-    value, *without = np.mean(np.asarray(found), axis=0)
+    value, *without = np.mean(np.asarray(tables), axis=0)
     error = np.sqrt((PARTS - 1) / PARTS * np.square(np.asarray(without) - value).sum())
     reach = float(student.ppf(0.975, PARTS - 1) * error)
     return Metric(float(value), max(float(value) - reach, -1.0), min(float(value) + reach, 1.0), words)
 
 
 def _adjusted(counts: np.ndarray) -> float | None:
-    """Adjusted mutual information of counts (clusters, gold concepts), over the mean of both entropies; None if void.
+    """Adjusted mutual information of counts (clusters, gold concepts), over the mean entropy; None if undefined.
 
     scikit-learn's function of labels spends most of its time on checking them, and there are thousands of calls.
     """

@@ -18,7 +18,7 @@ FEWEST_TYPES: Final = 3
 """Word types of a gold concept that must be in a layer, for it to count in coverage; and known word types of a cluster,
 for it to count in `alignment_known`."""
 
-SHOWN: Final = 12
+WORDS_OF_CLUSTER: Final = 12
 """Words of a cluster in its record at most."""
 
 
@@ -50,7 +50,7 @@ def overlap_records(
     )
     counts.sum_duplicates()
     tokens = np.bincount(labels, minlength=count)
-    found = (counts @ member.members).toarray()
+    gold_tokens = (counts @ member.members).toarray()
     kinds: dict[str, list[int]] = {}
     for column, concept in enumerate(member.gold):
         kinds.setdefault(concept.kind, []).append(column)
@@ -61,18 +61,18 @@ def overlap_records(
     for number, order in enumerate(orders):
         shuffled = (counts @ member.members[order]).toarray()
         null_shares[number] = (shuffled / tokens[:, None]).max(axis=0)
-        for place, columns in enumerate(kinds.values()):
-            null_best[number, :, place] = shuffled[:, columns].max(axis=1)
+        for kind, columns in enumerate(kinds.values()):
+            null_best[number, :, kind] = shuffled[:, columns].max(axis=1)
     clustering = _Clustering(clusters, layer, main)
     return [
-        *_of_clusters(clustering, words, member, counts, found, kinds, null_best),
-        *_of_gold(clustering, member, counts, found / tokens[:, None], null_shares),
+        *_of_clusters(clustering, words, member, counts, gold_tokens, kinds, null_best),
+        *_of_gold(clustering, member, counts, gold_tokens / tokens[:, None], null_shares),
     ]
 
 
 @dataclass(frozen=True)
 class _Clustering:
-    """A clustering, and what the rows of it have in common."""
+    """A clustering of a layer, and the values that all rows of it share."""
 
     clusters: Clusters
     layer: int
@@ -121,7 +121,7 @@ def _of_clusters(
                 types=int(types[cluster]),
                 known_tokens=known_tokens,
                 known_types=int(known_types[cluster]),
-                words=tuple(sorted(of_cluster[cluster], key=lambda word: (-of_cluster[cluster][word], word))[:SHOWN]),
+                words=_most_frequent(of_cluster[cluster]),
                 gold=aligned.gold if aligned else None,
                 kind=aligned.kind if aligned else None,
                 share=aligned.tokens / tokens if aligned else 0.0,
@@ -133,14 +133,18 @@ def _of_clusters(
     return rows
 
 
+def _most_frequent(counts: Counter[str]) -> tuple[str, ...]:
+    return tuple(sorted(counts, key=lambda word: (-counts[word], word))[:WORDS_OF_CLUSTER])
+
+
 def _best_concepts(
     member: Membership, kinds: Mapping[str, Sequence[int]], gold_tokens: np.ndarray, null: np.ndarray
 ) -> list[BestConcept]:
     """Give a cluster's best gold concept of each kind that has tokens in it, or in a shuffle of it."""
     best = []
-    for place, (kind, columns) in enumerate(kinds.items()):
+    for number, (kind, columns) in enumerate(kinds.items()):
         column = columns[int(gold_tokens[list(columns)].argmax())]
-        tokens, by_chance = int(gold_tokens[column]), tuple(null[:, place].tolist())
+        tokens, by_chance = int(gold_tokens[column]), tuple(null[:, number].tolist())
         if tokens or any(by_chance):
             best.append(BestConcept(kind, member.gold[column].id if tokens else None, tokens, by_chance))
     return best

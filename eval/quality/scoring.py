@@ -20,7 +20,7 @@ CURVE: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Thresholds of the breakdown `at=`."""
 
 Values = dict[int, float]
-"""The value of single rows, by their place."""
+"""The value of single rows, by their position."""
 
 _LIMITED = "It takes all clusters of a layer: leave --limit out."
 _CURVED = ("alignment", "alignment_null", "alignment_known", "alignment_known_null", "coverage", "coverage_null")
@@ -76,9 +76,9 @@ def row_values(rows: Sequence[Record], threshold: float, kind: str = "") -> dict
         )
         for suffix in suffixes
     }
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         for name, value in _values_of(row, threshold, kind).items():
-            values[name][place] = value
+            values[name][position] = value
     return values
 
 
@@ -149,7 +149,7 @@ def _kinds(rows: Sequence[Record]) -> list[str]:
 
 def _mean(rows: Sequence[Record], values: Values, seed: int) -> Metric:
     """Average over clusters, each a group by itself; the layers of a gold concept are one group."""
-    return mean_metric(list(values.values()), [rows[place].item for place in values], seed)
+    return mean_metric(list(values.values()), [rows[position].item for position in values], seed)
 
 
 def _curve(rows: Sequence[Record], seed: int) -> dict[MetricKey, Metric]:
@@ -167,7 +167,7 @@ def _item_scores(rows: Sequence[Record], threshold: float) -> ItemScores:
     names = [row.item if row.role == CLUSTER else f"L{row.layer:02d}/{row.item}" for row in rows]
     return ItemScores(
         values={
-            metric: {names[place]: value for place, value in values.items()}
+            metric: {names[position]: value for position, value in values.items()}
             for metric, values in row_values(rows, threshold).items()
             if values
         },

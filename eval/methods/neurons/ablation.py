@@ -1,44 +1,39 @@
-"""Does a concept's probe need the neurons that a ranking puts first? They are taken away, or all others are.
+"""Does a concept's probe need the neurons that a ranking puts first? They are removed, or all others are.
 
-A linear probe's logit is a sum over neurons, b + Σ_i w_i·x_i. So the logits for every number k of neurons taken away
-are running sums of it in the order of the ranking: one matrix product a concept, and the probe is never fitted anew.
+A linear probe's logit is a sum over neurons, b + Σ_i w_i·x_i. So the logits for every number k of removed neurons are
+running sums of it in the order of the ranking: one matrix product a concept, and the probe is never fitted again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from conceptbench.eval.methods.neurons.ranking import Floats, Ints, checked_vectors
+from conceptbench.eval.methods.neurons.choices import DRAWS, GRID, Mode, Order
+from conceptbench.eval.methods.neurons.vectors import Floats, Ints, checked_vectors
 from conceptbench.eval.result import Metric
 from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 
-Mode = Literal["zero", "mean", "keep"]
-Order = Literal["top", "bottom", "random"]
 Measure = Literal["accuracy", "auroc"]
-
-DRAWS: Final = 5
-GRID: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-"""The shares of the neurons that are taken away, or kept, by default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """How well probes do as neurons are taken away.
+    """How well probes do as neurons are removed.
 
     Attributes
     ----------
     names : of the C concepts.
-    grid : int64 (K,), how many neurons are taken away (or kept), from 0 to all.
+    grid : int64 (K,), how many neurons are removed (or kept), from 0 to all.
     accuracy : for each mode and order, float64 (C, K): the mean of the accuracies on the concept's tokens and on the
         others, which is the accuracy on a balanced set; 0.5 is chance.
-    auroc : the same for the area under the ROC curve.
+    auroc : for each mode and order, float64 (C, K): the area under the ROC curve.
     """
 
     names: tuple[str, ...]
@@ -55,7 +50,7 @@ class Ablation:
     def advantages(self, measure: Measure, mode: Mode, order: Order = "random") -> Floats:
         """Give the area between each concept's curves by the top neurons and by another order: float64 (C,).
 
-        It is above 0 where the top neurons matter more: taking them away costs more, keeping them saves more.
+        It is above 0 where the top neurons matter more: removing them costs more, keeping them saves more.
         """
         sign = 1.0 if mode == "keep" else -1.0
         return sign * (self.areas(measure, mode, "top") - self.areas(measure, mode, order))
@@ -63,14 +58,14 @@ class Ablation:
     def metrics(self, seed: int = 0) -> dict[str, Metric]:
         """Give the mean of `advantages` over the concepts, with its interval, as `<measure>_advantage/<mode>-<order>`.
 
-        Beside them, `accuracy/all-neurons` and `auroc/all-neurons` are those of the whole probe.
+        `accuracy/all-neurons` and `auroc/all-neurons` are those of the whole probe.
         """
-        others: tuple[Order, ...] = ("bottom", "random")
+        orders: tuple[Order, ...] = ("bottom", "random")
         values = {
             f"{measure}_advantage/{mode}-{order}": self.advantages(measure, mode, order)
             for measure in get_args(Measure)
             for mode in get_args(Mode)
-            for order in others
+            for order in orders
         }
         values["accuracy/all-neurons"] = self.accuracy["zero", "top"][:, 0]
         values["auroc/all-neurons"] = self.auroc["zero", "top"][:, 0]
@@ -90,19 +85,7 @@ def ablate(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Ablation:
-    """Take the neurons of each concept's ranking away from its probe, and see how well it still does.
-
-    | mode | of the first k neurons of the order |
-    |---|---|
-    | `zero` | they are set to 0 |
-    | `mean` | they are set to their mean |
-    | `keep` | they alone are kept, all others are set to their mean |
-
-    | order | |
-    |---|---|
-    | `top` | as ranked |
-    | `bottom` | the ranking from its end |
-    | `random` | at random, the mean of `draws` curves |
+    """Remove the neurons of each concept's ranking from its probe in each `Mode` and `Order`, and test the probe.
 
     Parameters
     ----------
@@ -111,52 +94,81 @@ def ablate(
     vectors : numbers (tokens, width), of tokens that the probes were not fitted on.
     labels : ints (tokens,): the row of the token's concept, or -1 for a token of none of them.
     orders : ints (C, width), the neurons of each concept, best first.
-    names : of the concepts, distinct; by default their rows. Random orders hang on the name and the seed alone.
+    names : of the concepts, distinct; by default their rows. Random orders depend on the name and the seed alone.
     grid : the numbers k; 0 and the width are added. By default those nearest to `GRID`.
-    mean : numbers (width,), what neurons are set to, such as the mean over the tokens the probes were fitted on; by
-        default the mean over `vectors`.
-    draws : random orders, at least 1.
+    mean : numbers (width,), what neurons are set to, such as the mean over the tokens that the probes were fitted on;
+        by default the mean over `vectors`.
+    draws : random orders whose curves are averaged, at least 1.
     seed : of the random orders.
 
     Raises
     ------
     InputError
-        for shapes that do not fit, values that are not finite, orders that are no permutations, or a concept for which
-        all tokens, or none, are its own.
+        for shapes that do not fit, values that are not finite, orders that are no permutations, or a concept that has
+        all tokens or none.
+
+    Examples
+    --------
+    >>> vectors = [[2.0, 0.1], [3.0, -0.1], [-2.0, 0.1], [-3.0, -0.1]]
+    >>> ablation = ablate([[1.0, 0.5]], [0.0], vectors, [0, 0, -1, -1], [[0, 1]], grid=[1])
+    >>> ablation.accuracy["zero", "top"].tolist()
+    [[1.0, 0.5, 0.5]]
     """
+    probes = _Probes.checked(weights, biases, orders, names)
+    count, width = probes.weights.shape
     points = checked_vectors(vectors).astype(np.float64)
-    weight = checked_vectors(weights, "The weights").astype(np.float64)
-    count, width = weight.shape
-    bias = _row(biases, count, "biases")
     average = points.mean(axis=0) if mean is None else _row(mean, width, "mean")
     if points.shape[1] != width:
         raise InputError(f"The probes have {width} weights, the vectors {points.shape[1]} neurons")
-    rankings = _checked_orders(orders, (count, width))
     concept = _checked_concepts(labels, len(points), count)
-    called = tuple(map(str, range(count))) if names is None else tuple(names)
-    if len(set(called)) != count:
-        raise InputError(f"There are {count} probes and {len(set(called))} distinct names")
     if draws < 1:
         raise InputError(f"draws={draws}: at least 1 random order is needed")
     steps = _checked_grid([round(share * width) for share in GRID] if grid is None else grid, width)
+    return _ablation(probes, np.vstack([points, average]).T, concept, steps, draws, seed)
 
-    inputs = np.vstack([points, average]).T
+
+@dataclass(frozen=True, eq=False)
+class _Probes:
+    """Probes of C concepts: their names, weights (C, width) and biases (C,), and the rankings (C, width)."""
+
+    names: tuple[str, ...]
+    weights: Floats
+    biases: Floats
+    rankings: Ints
+
+    @classmethod
+    def checked(cls, weights: ArrayLike, biases: ArrayLike, orders: ArrayLike, names: Sequence[str] | None) -> _Probes:
+        weight = checked_vectors(weights, "The weights").astype(np.float64)
+        count = len(weight)
+        distinct = tuple(map(str, range(count))) if names is None else tuple(names)
+        if len(set(distinct)) != count:
+            raise InputError(f"There are {count} probes and {len(set(distinct))} distinct names")
+        return cls(distinct, weight, _row(biases, count, "biases"), _checked_orders(orders, weight.shape))
+
+    def orders(self, probe: int, draws: int, seed: int) -> Ints:
+        """Give the orders in which a probe's neurons are changed: top, bottom, then the random ones."""
+        ranking, width = self.rankings[probe], self.weights.shape[1]
+        generators = [generator_of("ablated neurons", seed, self.names[probe], draw) for draw in range(draws)]
+        return np.stack([ranking, ranking[::-1], *(generator.permutation(width) for generator in generators)])
+
+
+def _ablation(probes: _Probes, inputs: Floats, concept: Ints, steps: Ints, draws: int, seed: int) -> Ablation:
+    """Compute the curves of all probes; for `inputs` see `_logits`, `concept` is the probe of each token or -1."""
     modes: tuple[Mode, ...] = get_args(Mode)
-    kinds: tuple[Order, ...] = get_args(Order)
-    accuracy = {(mode, kind): np.empty((count, len(steps))) for mode in modes for kind in kinds}
+    rows_of: dict[Order, slice] = {"top": slice(0, 1), "bottom": slice(1, 2), "random": slice(2, None)}
+    accuracy = {(mode, order): np.empty((len(probes.names), len(steps))) for mode in modes for order in rows_of}
     auroc = {key: np.empty_like(curve) for key, curve in accuracy.items()}
-    for c in range(count):
-        chance = [generator_of("ablated neurons", seed, called[c], draw).permutation(width) for draw in range(draws)]
-        order = np.stack([rankings[c], rankings[c][::-1], *chance])
-        logits = _logits(weight[c], bias[c], inputs, order, steps)
-        areas = {mode: _auroc(logits[mode], concept == c) for mode in ("zero", "keep")}
-        areas["mean"] = areas["zero"]  # their logits differ by what is the same for all tokens
+    for probe in range(len(probes.names)):
+        logits = _logits(probes.weights[probe], probes.biases[probe], inputs, probes.orders(probe, draws, seed), steps)
+        positive = concept == probe
+        areas = {mode: _auroc(logits[mode], positive) for mode in ("zero", "keep")}
+        areas["mean"] = areas["zero"]  # the logits of the two modes differ by a constant over the tokens
         for mode in modes:
-            right = _balanced_accuracy(logits[mode], concept == c)
-            for kind, rows in zip(kinds, (slice(0, 1), slice(1, 2), slice(2, None)), strict=True):
-                accuracy[mode, kind][c] = right[rows].mean(axis=0)
-                auroc[mode, kind][c] = areas[mode][rows].mean(axis=0)
-    return Ablation(called, steps, accuracy, auroc)
+            accuracies = _balanced_accuracy(logits[mode], positive)
+            for order, rows in rows_of.items():
+                accuracy[mode, order][probe] = accuracies[rows].mean(axis=0)
+                auroc[mode, order][probe] = areas[mode][rows].mean(axis=0)
+    return Ablation(probes.names, steps, accuracy, auroc)
 
 
 def _logits(weight: Floats, bias: float, inputs: Floats, orders: Ints, steps: Ints) -> dict[Mode, Floats]:
@@ -206,7 +218,7 @@ def _row(values: ArrayLike, size: int, name: str) -> Floats:
     return array.astype(np.float64)
 
 
-def _checked_orders(orders: ArrayLike, shape: tuple[int, int]) -> Ints:
+def _checked_orders(orders: ArrayLike, shape: tuple[int, ...]) -> Ints:
     array: NDArray[Any] = np.asarray(orders)
     if array.shape != shape or not (np.sort(array, axis=1) == np.arange(shape[1])).all():
         raise InputError(f"`orders` must hold the {shape[1]} neurons once each in {shape[0]} rows, one a probe")
@@ -220,10 +232,12 @@ def _checked_concepts(labels: ArrayLike, tokens: int, count: int) -> Ints:
     if array.min() < -1 or array.max() >= count:
         raise InputError(f"`labels` must be rows of the {count} probes, or -1; they reach {array.min()}..{array.max()}")
     concept = array.astype(np.int64)
-    own = np.bincount(concept + 1, minlength=count + 1)[1:]
-    bad = np.flatnonzero((own == 0) | (own == tokens))
+    sizes = np.bincount(concept + 1, minlength=count + 1)[1:]
+    bad = np.flatnonzero((sizes == 0) | (sizes == tokens))
     if len(bad):
-        raise InputError(f"The probe {bad[0]} cannot be tested: {own[bad[0]]} of the {tokens} tokens are its concept's")
+        raise InputError(
+            f"The probe {bad[0]} cannot be tested: {sizes[bad[0]]} of the {tokens} tokens are of its concept"
+        )
     return concept
 
 

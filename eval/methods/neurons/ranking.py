@@ -9,27 +9,23 @@ With the means of one neuron sorted, s_1 ≤ … ≤ s_C, and the gaps g_r = s_(
 
     score = Σ_(q<r) q·g_q + Σ_(q≥r) (C - q)·g_q                                                           (2)
 
-for the concept at place r: two running sums, O(C log C) a neuron instead of O(C²), and no cancellation, since no
+for the concept of rank r: two running sums, O(C log C) a neuron instead of O(C²), and no cancellation, since no
 term is negative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
+from conceptbench.eval.methods.neurons.choices import Method
+from conceptbench.eval.methods.neurons.vectors import Floats, Ints, checked_labels, checked_vectors, concept_means
 from conceptbench.runtime.errors import InputError
 
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
-Method = Literal["probeless", "weights", "average_precision"]
-
-_ROWS: Final = 8192
 _NEURONS: Final = 64
 
 
@@ -37,7 +33,7 @@ _NEURONS: Final = 64
 class Ranking:
     """The neurons of a concept: `order`, int64 of shape (width,), best first; `scores`, float64 (width,), by neuron.
 
-    Neurons of equal score stand in the order of their numbers.
+    Neurons of equal score are in the order of their numbers.
     """
 
     order: Ints
@@ -49,31 +45,31 @@ class Means:
     """The means of the concepts to be compared with, sorted within each neuron; made by `Means.of`.
 
     Arrays (width, C): `sorted_means`, and the sums over the means below (`below`) and above (`above`) each of them of
-    the distance to it, the two sums of (2). `places` are the concepts in that order.
+    the distance to it, the two sums of (2). `concepts` are the concepts in that order.
     """
 
     sorted_means: Floats
     below: Floats
     above: Floats
-    places: Ints
+    concepts: Ints
 
     @classmethod
     def of(cls, means: Floats) -> Means:
         """Sort the means, float64 of shape (C, width)."""
         columns = np.ascontiguousarray(means.T)
-        places = columns.argsort(axis=1)
-        ordered = np.take_along_axis(columns, places, axis=1)
+        concepts = columns.argsort(axis=1)
+        ordered = np.take_along_axis(columns, concepts, axis=1)
         gaps = np.diff(ordered, axis=1)
         count = np.arange(1, means.shape[0])
         below, above = np.zeros_like(ordered), np.zeros_like(ordered)
         np.cumsum(count * gaps, axis=1, out=below[:, 1:])
         above[:, :-1] = np.cumsum((count[::-1] * gaps)[:, ::-1], axis=1)[:, ::-1]
-        return cls(ordered, below, above, places)
+        return cls(ordered, below, above, concepts)
 
     def scores(self) -> Floats:
         """Give (1) for the concepts themselves: shape (C, width)."""
         scores = np.empty_like(self.sorted_means)
-        np.put_along_axis(scores, self.places, self.below + self.above, axis=1)
+        np.put_along_axis(scores, self.concepts, self.below + self.above, axis=1)
         return scores.T
 
     def scores_of(self, means: Floats) -> Floats:
@@ -117,12 +113,18 @@ def rank_neurons(
     Returns
     -------
     The ranking of each label value, in the order of the values. A neuron that is the same for all tokens scores 0, and
-    with `average_precision` the share of the concept's tokens, which is also what chance comes to.
+    with `average_precision` the share of the concept's tokens, which is also the value by chance.
 
     Raises
     ------
     InputError
         for wrong shapes, values that are not finite, fewer than two labels, or probes that are not those of the labels.
+
+    Examples
+    --------
+    >>> rankings = rank_neurons([[0, 5, 1], [0, 6, 1], [1, 0, 1]], ["verb", "verb", "noun"])
+    >>> rankings["verb"].order.tolist()
+    [1, 0, 2]
     """
     if method not in get_args(Method):
         raise InputError(f"method {method!r}: choose one of {', '.join(get_args(Method))}")
@@ -157,6 +159,11 @@ def probeless(means: ArrayLike) -> Floats:
     ------
     InputError
         for another shape, fewer than two rows, or values that are not finite.
+
+    Examples
+    --------
+    >>> probeless([[0, 1], [1, 1], [3, 1]]).tolist()
+    [[4.0, 0.0], [3.0, 0.0], [5.0, 0.0]]
     """
     points = checked_vectors(means, "The means")
     if len(points) < 2:
@@ -171,6 +178,11 @@ def by_weights(weights: ArrayLike) -> Floats:
     ------
     InputError
         for another shape or values that are not finite.
+
+    Examples
+    --------
+    >>> by_weights([[0.5, -2.0]]).tolist()
+    [[0.5, 2.0]]
     """
     scores: Floats = np.abs(checked_vectors(weights, "The weights").astype(np.float64))
     return scores
@@ -195,6 +207,11 @@ def by_average_precision(vectors: ArrayLike, labels: ArrayLike) -> Floats:
     ------
     InputError
         for wrong shapes, values that are not finite, or fewer than two labels.
+
+    Examples
+    --------
+    >>> by_average_precision([[1], [2], [3], [4]], ["a", "a", "b", "b"]).tolist()
+    [[1.0], [1.0]]
     """
     points = checked_vectors(vectors)
     values, concept = checked_labels(labels, len(points))
@@ -223,7 +240,7 @@ class _Grouped:
         n = len(values)
         order = values.argsort()[::-1]
         ordered = values[order]
-        # Of each place: the first and last place of equal values; then tokens by concept, and by place within it.
+        # Of each position: the first and last position of equal values; then grouped by concept, in that order.
         first, last = _runs(ordered[1:] != ordered[:-1], self.tokens)
         grouped = concept[order].argsort(kind="stable")
         first, last = first[grouped], last[grouped]
@@ -234,64 +251,24 @@ class _Grouped:
         return scores / self.sizes
 
 
-def _runs(changes: NDArray[np.bool_], places: Ints) -> tuple[Ints, Ints]:
-    """Of each of n places: the first and the last place of its run; `changes` (n-1,) tells where a new run begins."""
+def _runs(changes: NDArray[np.bool_], positions: Ints) -> tuple[Ints, Ints]:
+    """Give the first and the last position of each position's run; `changes` (n-1,) tells where a new run begins."""
     if changes.all():
-        return places, places
+        return positions, positions
     starts = np.append(0, np.flatnonzero(changes) + 1)
-    ends = np.append(starts[1:] - 1, len(places) - 1)
+    ends = np.append(starts[1:] - 1, len(positions) - 1)
     run = np.append(0, np.cumsum(changes))
     return starts[run], ends[run]
 
 
-def concept_means(vectors: NDArray[Any], concept: Ints, count: int, weights: ArrayLike | None = None) -> Floats:
-    """Give the mean vector of each concept, in one pass over the vectors and with sums in float64.
-
-    Parameters
-    ----------
-    vectors : numbers of shape (tokens, width).
-    concept : ints of shape (tokens,), 0 .. count - 1.
-    count : of the concepts.
-    weights : numbers of shape (tokens,), optional: how often each token counts.
-
-    Returns
-    -------
-    float64 array (count, width); NaN for a concept whose tokens weigh nothing.
-    """
-    weight = np.ones(len(concept)) if weights is None else np.asarray(weights, dtype=np.float64)
-    member = sparse.csr_array((weight, (concept, np.arange(len(concept)))), shape=(count, len(concept)))
-    return weighted_means(member, vectors)
-
-
-def weighted_means(member: sparse.csr_array, vectors: NDArray[Any]) -> Floats:
-    """Give the mean vectors (rows, width), float64, for rows of weights of tokens, a sparse array (rows, tokens).
-
-    NaN where a row weighs nothing.
-    """
-    sums = np.zeros((member.shape[0], vectors.shape[1]))
-    columns = member.tocsc()
-    for part in _row_parts(len(vectors)):
-        sums += columns[:, part] @ np.asarray(vectors[part], dtype=np.float64)
-    total = np.asarray(member.sum(axis=1))
-    total[total == 0] = np.nan
-    return sums / total[:, None]
-
-
-def standard_deviations(vectors: NDArray[Any]) -> Floats:
-    """Give the standard deviation of each neuron over the tokens, float64 (width,); exactly 0 for a constant one."""
-    shift = np.asarray(vectors[0], dtype=np.float64)
-    sums, squares = np.zeros(len(shift)), np.zeros(len(shift))
-    for part in _row_parts(len(vectors)):
-        sums += (np.asarray(vectors[part], dtype=np.float64) - shift).sum(axis=0)
-    mean = sums / len(vectors)
-    for part in _row_parts(len(vectors)):
-        squares += np.square(np.asarray(vectors[part], dtype=np.float64) - shift - mean).sum(axis=0)
-    deviations: Floats = np.sqrt(squares / len(vectors))
-    return deviations
-
-
 def order_of(scores: Floats) -> Ints:
-    """Order neurons, the last of at most two axes, by their scores: int64, best first; equal scores by number."""
+    """Order neurons, the last of at most two axes, by their scores: int64, best first; equal scores by number.
+
+    Examples
+    --------
+    >>> order_of(np.array([0.1, 0.7, 0.1])).tolist()
+    [1, 0, 2]
+    """
     rows = -np.atleast_2d(scores)
     order: Ints = rows.argsort(axis=-1)
     # The fast sort leaves equal scores in any order; rows that have some are sorted again by a stable one.
@@ -300,12 +277,18 @@ def order_of(scores: Floats) -> Ints:
     return order.reshape(scores.shape)
 
 
-def places_of(scores: Floats) -> Ints:
-    """Give the place of each neuron in the order of `order_of`: 0 is the best."""
+def ranks_of(scores: Floats) -> Ints:
+    """Give the rank of each neuron in the order of `order_of`: 0 is the best.
+
+    Examples
+    --------
+    >>> ranks_of(np.array([0.1, 0.7, 0.3])).tolist()
+    [2, 0, 1]
+    """
     order = order_of(scores)
-    places = np.empty_like(order)
-    np.put_along_axis(places, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
-    return places
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
+    return ranks
 
 
 def top_count(fraction: float, width: int) -> int:
@@ -315,58 +298,15 @@ def top_count(fraction: float, width: int) -> int:
     ------
     InputError
         if the fraction is not above 0 and at most 1.
+
+    Examples
+    --------
+    >>> top_count(0.1, 384)
+    38
     """
     if not 0 < fraction <= 1:
         raise InputError(f"The fraction of top neurons is above 0 and at most 1, not {fraction}")
     return max(1, round(fraction * width))
-
-
-def checked_vectors(vectors: ArrayLike, what: str = "The vectors") -> NDArray[Any]:
-    """Give numbers (rows, width) as an array, not copied.
-
-    Raises
-    ------
-    InputError
-        if they are not a table of finite numbers with a row and a column.
-    """
-    try:
-        array = np.asarray(vectors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{what} are not a table of numbers: {error}") from error
-    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
-        raise InputError(f"{what} must be a table of numbers; this is of shape {array.shape}, {array.dtype}")
-    for part in _row_parts(len(array)):
-        bad = np.flatnonzero(~np.isfinite(array[part]).all(axis=1))
-        if len(bad):
-            raise InputError(f"{what}: row {part.start + bad[0]} holds a value that is not a finite number")
-    return array
-
-
-def checked_labels(labels: ArrayLike, rows: int) -> tuple[list[Hashable], Ints]:
-    """Give the distinct labels, sorted, and the number of each row's label among them, int64 (rows,).
-
-    Raises
-    ------
-    InputError
-        if they are not one a row, not comparable, or fewer than two.
-    """
-    try:
-        array = np.asarray(labels)
-        values, index = np.unique(array, return_inverse=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The labels must be of one kind, such as texts or whole numbers: {error}") from error
-    if array.shape != (rows,):
-        raise InputError(f"There are {rows} vectors and labels of shape {array.shape}; each vector takes one label")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise InputError(f"Label {int(np.isnan(array).argmax())} is not a number; leave vectors without a label out")
-    if len(values) < 2:
-        raise InputError(f"All vectors have the label {values.tolist()[0]!r}; concepts are ranked against each other")
-    return values.tolist(), index.astype(np.int64)
-
-
-def _row_parts(rows: int) -> Iterator[slice]:
-    """Slices that cover the rows: a conversion to float64 stays small."""
-    return (slice(start, min(start + _ROWS, rows)) for start in range(0, rows, _ROWS))
 
 
 def _in_order(weights: Mapping[Hashable, ArrayLike], values: list[Hashable]) -> ArrayLike:

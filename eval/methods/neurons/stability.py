@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.stats import rankdata
 
-from conceptbench.eval.methods.neurons.ranking import (
+from conceptbench.eval.methods.neurons.choices import FRACTION, RESAMPLES
+from conceptbench.eval.methods.neurons.ranking import Means, probeless, ranks_of, top_count
+from conceptbench.eval.methods.neurons.vectors import (
     Floats,
-    Means,
+    Ints,
     checked_labels,
     checked_vectors,
     concept_means,
-    places_of,
-    probeless,
-    top_count,
     weighted_means,
 )
 from conceptbench.eval.result import Metric
@@ -27,17 +26,16 @@ from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 
-RESAMPLES: Final = 20
-FRACTION: Final = 0.1
-
 
 @dataclass(frozen=True, eq=False)
 class RankAgreement:
     """How far two rankings of each of C concepts agree.
 
-    `overlap`: float64 (C,), the share of the one's top neurons that are among the other's; by chance it is the fraction
-    of neurons that count as top. `spearman`: float64 (C,), Spearman's rank correlation of the scores, 0 by chance; 0
-    where all neurons score the same.
+    Attributes
+    ----------
+    overlap : float64 (C,), the share of the first ranking's top neurons that are top neurons of the second; by chance
+        it is the fraction of neurons that count as top.
+    spearman : float64 (C,), Spearman's rank correlation of the scores, 0 by chance; 0 where all neurons score alike.
     """
 
     overlap: Floats
@@ -48,42 +46,52 @@ class RankAgreement:
 class Stability:
     """How far each concept's ranking agrees with those over resamples of the corpus.
 
-    `names` (C,) are the label values; `overlap` and `spearman`, float64 (C,), are means over those resamples in which
-    the concept has a token, of which there are `resamples`, int64 (C,); NaN where there are none.
+    Attributes
+    ----------
+    names : (C,), the label values.
+    overlap, spearman : float64 (C,), as in `RankAgreement`: means over those resamples in which the concept has a
+        token; NaN where there are none.
+    resamples : int64 (C,), the number of these resamples.
     """
 
     names: tuple[str, ...]
     overlap: Floats
     spearman: Floats
-    resamples: np.ndarray
+    resamples: Ints
 
     def metrics(self, seed: int = 0) -> Mapping[str, Metric]:
         """Give the means over the concepts that have any resample, with intervals: `overlap` and `spearman`."""
-        seen = self.resamples > 0
-        names = [name for name, there in zip(self.names, seen, strict=True) if there]
-        values = {"overlap": self.overlap[seen], "spearman": self.spearman[seen]}
+        resampled = self.resamples > 0
+        names = [name for name, present in zip(self.names, resampled, strict=True) if present]
+        values = {"overlap": self.overlap[resampled], "spearman": self.spearman[resampled]}
         return {name: mean_metric(value.tolist(), names, seed) for name, value in values.items() if names}
 
 
-def rank_agreement(scores: ArrayLike, others: ArrayLike, fraction: float = FRACTION) -> RankAgreement:
+def rank_agreement(scores: ArrayLike, other_scores: ArrayLike, fraction: float = FRACTION) -> RankAgreement:
     """Compare two rankings of the neurons of each concept, such as those by probes of two seeds.
 
     Parameters
     ----------
-    scores, others : numbers (C, width), higher is better.
+    scores, other_scores : numbers (C, width), higher is better.
     fraction : of the neurons that count as top.
 
     Raises
     ------
     InputError
         for shapes that differ, values that are not finite, or a fraction that is not above 0 and at most 1.
+
+    Examples
+    --------
+    >>> agreement = rank_agreement([[4, 3, 2, 1]], [[4, 1, 3, 2]], fraction=0.5)
+    >>> agreement.overlap.tolist(), agreement.spearman.tolist()
+    ([0.5], [0.4])
     """
     first = checked_vectors(scores, "The scores").astype(np.float64)
-    second = checked_vectors(others, "The other scores").astype(np.float64)
+    second = checked_vectors(other_scores, "The other scores").astype(np.float64)
     if first.shape != second.shape:
         raise InputError(f"The rankings are of shapes {first.shape} and {second.shape}; they must be of one shape")
     count = top_count(fraction, first.shape[1])
-    overlap = (np.maximum(places_of(first), places_of(second)) < count).sum(axis=1) / count
+    overlap = (np.maximum(ranks_of(first), ranks_of(second)) < count).sum(axis=1) / count
     ranks = [rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (first, second)]
     product = (ranks[0] * ranks[1]).sum(axis=1)
     lengths = np.sqrt(np.square(ranks[0]).sum(axis=1) * np.square(ranks[1]).sum(axis=1))
@@ -102,7 +110,7 @@ def stability(
     """Compare each concept's ranking by Probeless with its rankings over resamples of the sentences.
 
     As many sentences as there are, are drawn with replacement, and each token counts as often as its sentence was
-    drawn (the cluster bootstrap). A resample is to the corpus what the corpus is to the language it was taken from, so
+    drawn (the cluster bootstrap). A resample relates to the corpus as the corpus to the language that it is from, so
     the agreement tells how far a ranking from such a corpus can be trusted. A concept without a token in a resample is
     left out of it, and its mean is not compared with.
 
@@ -131,9 +139,31 @@ def stability(
     if resamples < 1:
         raise InputError(f"resamples={resamples}: at least 1 is needed")
     count = len(values)
+    scores = probeless(concept_means(points, concept, count))
+    overlap, spearman, times = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
+    for means in _resampled_means(points, concept, sentence, count, resamples, seed):
+        present = np.flatnonzero(~np.isnan(means[:, 0]))
+        if len(present) < 2:
+            continue
+        agreement = rank_agreement(scores[present], Means.of(means[present]).scores(), fraction)
+        overlap[present] += agreement.overlap
+        spearman[present] += agreement.spearman
+        times[present] += 1
+    divisor = np.where(times > 0, times, np.nan)
+    return Stability(tuple(map(str, values)), overlap / divisor, spearman / divisor, times)
+
+
+def _resampled_means(
+    points: NDArray[Any], concept: Ints, sentence: NDArray[np.intp], count: int, resamples: int, seed: int
+) -> Floats:
+    """The mean of each of `count` concepts in each resample: (resamples, count, width), NaN where it has no token.
+
+    `concept` and `sentence` are those of each token, numbered from 0 without a gap.
+    """
+    sentences = int(sentence.max()) + 1
     draws = [
         np.bincount(
-            generator_of("resampled sentences", seed, i).integers(len(units), size=len(units)), minlength=len(units)
+            generator_of("resampled sentences", seed, i).integers(sentences, size=sentences), minlength=sentences
         )
         for i in range(resamples)
     ]
@@ -143,17 +173,4 @@ def stability(
     member = sparse.csr_array(
         (weight.ravel().astype(np.float64), (rows.ravel(), tokens.ravel())), shape=(resamples * count, len(points))
     )
-    means = weighted_means(member, points).reshape(resamples, count, -1)
-
-    whole = probeless(concept_means(points, concept, count))
-    overlap, spearman, seen = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
-    for mean in means:
-        there = np.flatnonzero(~np.isnan(mean[:, 0]))
-        if len(there) < 2:
-            continue
-        agreed = rank_agreement(whole[there], Means.of(mean[there]).scores(), fraction)
-        overlap[there] += agreed.overlap
-        spearman[there] += agreed.spearman
-        seen[there] += 1
-    times = np.where(seen > 0, seen, np.nan)
-    return Stability(tuple(map(str, values)), overlap / times, spearman / times, seen)
+    return weighted_means(member, points).reshape(resamples, count, -1)

@@ -1,19 +1,19 @@
 """The tokens that a concept's probes learn from and are tested on.
 
-Positives are the concept's tokens, negatives as many tokens of other concepts: half from the nearest concepts, half
-random. The nearest are those with the nearest centroids of training tokens: were test tokens in them, concepts would
-be chosen whose tokens happen to lie on the one side in training and on the other in test, and noise be told apart
-worse than by chance. A word type is a case-folded word. Negatives never have a word type that the concept has, so that
-every type of a problem has one label, and a word in two concepts is not at once an example and a counterexample.
+Positives are the concept's tokens. Negatives are as many tokens of other concepts: half from the nearest concepts, half
+random. The nearest concepts are those whose centroids of training tokens are nearest. Test tokens are left out of the
+centroids: otherwise concepts would be chosen whose tokens happen to lie on one side in training and on the other in
+test, and noise would be told apart worse than by chance. A word type is a case-folded word. Negatives never have a word
+type that the concept has, so that every type of a problem has one label.
 
 A problem is split in two ways:
 
-- by type: a type is in training or in test for all concepts alike, by its hash. What a probe gets right of types it
-  has not seen is the concept, not the words. Each side holds as many negatives as positives. Where the hashes leave a
-  side with fewer than two of the concept's own types, those with the next hashes change sides, for this concept alone.
+- by type: a type is in training or in test for all concepts alike, by its hash. A probe that is right about types it
+  has not seen knows the concept, not the words. Each side has as many negatives as positives. Where the hashes leave a
+  side with fewer than two of the concept's types, the types with the next hashes change sides, for this concept alone.
 - by token: half the tokens of a type are in test; a type's only token is in training. Control labels (Hewitt & Liang
-  2019, section 2) can be learnt there by remembering words alone. Random negatives come two of a type, where there
-  are two, so that they too are on both sides.
+  2019, section 2) can be learnt in this split by remembering words alone. Random negatives are drawn two of a type,
+  where there are two, so that their types too are on both sides.
 """
 
 from __future__ import annotations
@@ -40,15 +40,19 @@ MIN_TYPES: Final = 2
 MIN_TOKENS: Final = 2
 """Tokens of either class that training and test must each have."""
 
-_CONTROLS_DRAWN = 32
+_CONTROL_SHUFFLES = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
     """The tokens of a layer, one a row.
 
-    `vectors` has shape (n, width); `concept`, `type` and, unless it is not known, `sentence` are int arrays of shape
-    (n,), the first two numbered from 0 without a gap; `hashes`, in 0..1, has shape (types,).
+    Attributes
+    ----------
+    vectors : shape (n, width).
+    concept, type : the concept and the word type of each token, numbered from 0 without a gap; shape (n,).
+    hashes : of the word types, from 0 to 1; shape (types,).
+    sentence : the sentence of each token, shape (n,); None where it is not known.
     """
 
     vectors: NDArray[np.floating]
@@ -86,9 +90,9 @@ class Tokens:
         means = np.zeros((len(self.by_concept), self.vectors.shape[1]))
         squared = np.full(len(means), np.inf)
         for concept, rows in enumerate(self.by_concept):
-            own = rows[~self.in_test[rows]]
-            if len(own):
-                means[concept] = self.vectors[own].mean(axis=0, dtype=np.float64)
+            training = rows[~self.in_test[rows]]
+            if len(training):
+                means[concept] = self.vectors[training].mean(axis=0, dtype=np.float64)
                 squared[concept] = means[concept] @ means[concept]
         return means, squared
 
@@ -97,8 +101,15 @@ class Tokens:
 class Problem:
     """What one concept's probes are fitted to: arrays of shape (m,).
 
-    `rows` of the vectors; `types`; `targets`, which are the concept's; `hard`, which are negatives from the nearest
-    concepts; `in_test`, the split by type; `token_in_test`, the split by token; `control`, the control labels.
+    Attributes
+    ----------
+    rows : of the vectors.
+    types : the word type of each row.
+    targets : whether the token is the concept's.
+    hard : whether it is a negative from one of the nearest concepts.
+    in_test : whether it is in test in the split by type.
+    token_in_test : whether it is in test in the split by token.
+    control : its control label.
     """
 
     rows: Ints
@@ -126,9 +137,9 @@ def type_hashes(types: Iterable[Hashable], seed: int) -> Floats:
     key = hashlib.blake2b(f"type split\n{seed}\n".encode(), digest_size=8)
     hashes = []
     for word in types:
-        one = key.copy()
-        one.update(str(word).encode("utf-8", "surrogatepass"))
-        hashes.append(int.from_bytes(one.digest(), "little") / 2**64)
+        state = key.copy()
+        state.update(str(word).encode("utf-8", "surrogatepass"))
+        hashes.append(int.from_bytes(state.digest(), "little") / 2**64)
     return np.array(hashes)
 
 
@@ -146,8 +157,9 @@ def token_split(types: Ints, generator: np.random.Generator) -> Bools:
 def control_labels(types: Ints, targets: Bools, generator: np.random.Generator) -> Bools:
     """Label the tokens by their word types at random (Hewitt & Liang 2019, section 2): bool (m,).
 
-    The labels of the types are shuffled, so that as many types are positive as in `targets`. Of 32 shuffles it is the
-    one with the most nearly equal number of positive tokens: else majorities would differ, and accuracies with them.
+    The labels of the types are shuffled, so that as many types are positive as in `targets`. Of 32 shuffles the one is
+    taken whose number of positive tokens is nearest to that of `targets`: otherwise majorities would differ, and
+    accuracies with them.
 
     Parameters
     ----------
@@ -155,7 +167,7 @@ def control_labels(types: Ints, targets: Bools, generator: np.random.Generator) 
     """
     _, first, inverse, counts = np.unique(types, return_index=True, return_inverse=True, return_counts=True)
     labels = targets[first]
-    shuffles = labels[generator.random((_CONTROLS_DRAWN, len(labels))).argsort(axis=1)]
+    shuffles = labels[generator.random((_CONTROL_SHUFFLES, len(labels))).argsort(axis=1)]
     chosen: Bools = shuffles[np.abs(shuffles @ counts - labels @ counts).argmin()]
     return chosen[inverse]
 
@@ -163,32 +175,27 @@ def control_labels(types: Ints, targets: Bools, generator: np.random.Generator) 
 def draw_problem(tokens: Tokens, concept: int, name: Hashable, seed: int) -> Problem | SkipReason:
     """Draw the problem of a concept, or say why it has none.
 
-    The draw hangs on the tokens, on `name` and on the seed, not on which problems were drawn before.
+    The same tokens, name and seed give the same problem, whatever other problems were drawn before.
 
     Parameters
     ----------
     concept : its number in `tokens.concept`.
-    name : what the draw goes by.
+    name : with `seed`, seeds the draw.
     """
-    own = tokens.by_concept[concept]
-    types = np.unique(tokens.type[own])
-    if len(types) < 2 * MIN_TYPES:
-        return "too few word types"
-    if tokens.sentence is not None and (tokens.sentence[own] == tokens.sentence[own[0]]).all():
-        return "one sentence"
-    if (tokens.vectors[own] == tokens.vectors[own[0]]).all():
-        return "identical vectors"
-
+    members = tokens.by_concept[concept]
+    types = np.unique(tokens.type[members])
+    if (reason := _reason_to_skip(tokens, members, types)) is not None:
+        return reason
     generator = generator_of("probing", seed, name)
     banned = np.zeros(len(tokens.hashes), dtype=bool)
     banned[types] = True
     in_test = np.zeros(len(tokens.hashes), dtype=bool)
-    in_test[_tested(types, tokens.hashes)] = True
-    sides = in_test[tokens.type[own]]
-    nearest = _nearest(tokens, concept, own[~sides])
-    chosen: list[Ints] = []
+    in_test[_test_types(types, tokens.hashes)] = True
+    sides = in_test[tokens.type[members]]
+    nearest = _nearest(tokens, concept, members[~sides])
+    parts: list[Ints] = []
     for side in (False, True):
-        positives = own[sides == side]
+        positives = members[sides == side]
         allowed = tokens.by_side[side]
         allowed = allowed[~banned[tokens.type[allowed]]]
         if len(allowed) < len(positives):
@@ -198,23 +205,34 @@ def draw_problem(tokens: Tokens, concept: int, name: Hashable, seed: int) -> Pro
             return "too few other tokens"
         hard = _hard(tokens, nearest, banned, side, (size + 1) // 2, generator)
         easy = _random(tokens, allowed, hard, size - len(hard), generator)
-        chosen += [positives, hard, easy]
-    lengths = [len(part) for part in chosen]
-    rows = np.concatenate(chosen)
+        parts += [positives, hard, easy]
+    lengths = [len(part) for part in parts]
+    rows = np.concatenate(parts)
     targets = np.repeat([True, False, False] * 2, lengths)
-    own_types = tokens.type[rows]
+    row_types = tokens.type[rows]
     return Problem(
         rows=rows,
-        types=own_types,
+        types=row_types,
         targets=targets,
         hard=np.repeat([False, True, False] * 2, lengths),
         in_test=np.repeat([False, True], [sum(lengths[:3]), sum(lengths[3:])]),
-        token_in_test=token_split(own_types, generator),
-        control=control_labels(own_types, targets, generator),
+        token_in_test=token_split(row_types, generator),
+        control=control_labels(row_types, targets, generator),
     )
 
 
-def _tested(types: Ints, hashes: Floats) -> Ints:
+def _reason_to_skip(tokens: Tokens, members: Ints, types: Ints) -> SkipReason | None:
+    """Say why a concept of these rows and word types has no problem, whatever the other tokens."""
+    if len(types) < 2 * MIN_TYPES:
+        return "too few word types"
+    if tokens.sentence is not None and (tokens.sentence[members] == tokens.sentence[members[0]]).all():
+        return "one sentence"
+    if (tokens.vectors[members] == tokens.vectors[members[0]]).all():
+        return "identical vectors"
+    return None
+
+
+def _test_types(types: Ints, hashes: Floats) -> Ints:
     """Choose those of a concept's types that are in test: all with hashes below 0.5, if both sides then have enough."""
     count = int((hashes[types] < 0.5).sum())
     return types[hashes[types].argsort()][: min(max(count, MIN_TYPES), len(types) - MIN_TYPES)]
@@ -230,36 +248,36 @@ def _nearest(tokens: Tokens, concept: int, rows: Ints) -> Ints:
 
 
 def _hard(tokens: Tokens, nearest: Ints, banned: Bools, side: bool, size: int, generator: np.random.Generator) -> Ints:
-    """Draw tokens from the fewest nearest concepts that have so many on a side."""
-    found: list[Ints] = []
+    """Draw tokens of one side from as few of the nearest concepts as have enough of them."""
+    candidates: list[Ints] = []
     count = 0
-    for other in nearest:
-        rows = tokens.by_concept[other]
-        found.append(rows[(tokens.in_test[rows] == side) & ~banned[tokens.type[rows]]])
-        count += len(found[-1])
+    for neighbour in nearest:
+        rows = tokens.by_concept[neighbour]
+        candidates.append(rows[(tokens.in_test[rows] == side) & ~banned[tokens.type[rows]]])
+        count += len(candidates[-1])
         if count >= size:
             break
-    return generator.permutation(np.concatenate(found))[:size]
+    return generator.permutation(np.concatenate(candidates))[:size]
 
 
-def _random(tokens: Tokens, allowed: Ints, taken: Ints, size: int, generator: np.random.Generator) -> Ints:
-    """Draw from the allowed rows that are not yet taken, two of a type where there are two."""
-    used = set(taken.tolist())
-    drawn: list[int] = []
-    # As many as are taken may come up in vain.
+def _random(tokens: Tokens, allowed: Ints, excluded: Ints, size: int, generator: np.random.Generator) -> Ints:
+    """Draw from the allowed rows that are not excluded, two of a type where there are two."""
+    used = set(excluded.tolist())
+    selected: list[int] = []
+    # As many rows as are excluded may be drawn in vain.
     for row in allowed[generator.choice(len(allowed), min(len(allowed), size + len(used)), replace=False)].tolist():
-        if len(drawn) >= size:
+        if len(selected) >= size:
             break
         if row in used:
             continue
         used.add(row)
-        drawn.append(row)
-        same = tokens.by_type[tokens.type[row]]
-        mate = int(same[generator.integers(len(same))])
-        if mate not in used and len(drawn) < size:
+        selected.append(row)
+        same_type = tokens.by_type[tokens.type[row]]
+        mate = int(same_type[generator.integers(len(same_type))])
+        if mate not in used and len(selected) < size:
             used.add(mate)
-            drawn.append(mate)
-    return np.array(drawn, dtype=np.int64)
+            selected.append(mate)
+    return np.array(selected, dtype=np.int64)
 
 
 def _both(labels: Bools) -> bool:

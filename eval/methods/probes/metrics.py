@@ -1,8 +1,8 @@
 """Accuracies and AUROCs of many probes at once, with intervals that know that tokens of a word type are alike.
 
-All intervals are Wilson's (1927) at an effective number of tokens, which is what the variance between word types
-leaves of their number (Korn & Graubard 1998): it takes no resampling, stays within 0 and 1, and is of use at 0 and 1.
-The variance of an AUROC is that of Obuchowski (1997), DeLong's for clustered data.
+All intervals are Wilson's (1927) at an effective number of tokens, which follows from the variance between word types
+(Korn & Graubard 1998). Such an interval takes no resampling, stays within 0 and 1, and is of use at 0 and 1 too. The
+variance of an AUROC is that of Obuchowski (1997): DeLong's for clustered data.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ _Z: Final = float(ndtri(0.975))
 
 
 class _Shares(NamedTuple):
-    """Of owners (k,): a share, the variance of its estimate, its degrees of freedom, and the tokens it is of.
+    """A share of each owner: arrays of shape (owners,).
 
-    `worst` is the effective number of tokens if all tokens of a type were the same.
+    Attributes
+    ----------
+    value, variance, freedom : the share, the variance of its estimate, and the degrees of freedom of that variance.
+    worst : the effective number of tokens if all tokens of a type were the same.
+    n : the number of tokens.
     """
 
     value: Floats
@@ -41,10 +45,15 @@ def accuracies(correct: Bools, owner: Ints, types: Ints, owners: int) -> list[Me
 
     Parameters
     ----------
-    correct, owner, types : shape (n,), one a token: the owner (concept) 0 .. owners - 1, and the word type.
+    correct, owner, types : shape (n,), one a token; the owner (concept) 0 .. owners - 1, and the word type.
+
+    Examples
+    --------
+    >>> correct, concept, word = np.array([True, True, False]), np.array([0, 0, 0]), np.array([0, 1, 2])
+    >>> round(accuracies(correct, concept, word, owners=1)[0].value, 3)
+    0.667
     """
-    share = _mean(correct.astype(np.float64), owner, types, owners)
-    return _metrics(share)
+    return _metrics(_mean(correct.astype(np.float64), owner, types, owners))
 
 
 def aurocs(scores: Floats, targets: Bools, owner: Ints, types: Ints, owners: int) -> list[Metric | None]:
@@ -53,6 +62,12 @@ def aurocs(scores: Floats, targets: Bools, owner: Ints, types: Ints, owners: int
     Parameters
     ----------
     scores, targets, owner, types : shape (n,), one a token; the tokens of a type have one target.
+
+    Examples
+    --------
+    >>> scores, targets = np.array([2.0, 1.0, 0.0]), np.array([True, False, False])
+    >>> aurocs(scores, targets, np.zeros(3, dtype=int), np.arange(3), owners=1)[0].value
+    1.0
     """
     above = _ranks(scores, owner) - _ranks(scores, 2 * owner + targets)
     counts = np.stack([np.bincount(owner[targets == side], minlength=owners) for side in (False, True)])
@@ -75,6 +90,11 @@ def difference(first: Metric, second: Metric) -> Metric:
     """Give the difference of two shares of the same tokens, with the interval that follows from theirs.
 
     Newcombe's (1998, method 10) from two Wilson intervals. It takes them as independent, and so is rather too wide.
+
+    Examples
+    --------
+    >>> round(difference(Metric(0.75, 0.6, 0.9, 40), Metric(0.5, 0.4, 0.6, 40)).low, 3)
+    0.07
     """
     value = first.value - second.value
     low = value - float(np.hypot(first.value - first.low, second.high - second.value))
@@ -85,19 +105,20 @@ def difference(first: Metric, second: Metric) -> Metric:
 def _mean(values: Floats, owner: Ints, types: Ints, owners: int) -> _Shares:
     """Each owner's mean, with its variance between word types."""
     n = np.bincount(owner, minlength=owners)
-    some = np.maximum(n, 1)
-    mean = np.bincount(owner, values, minlength=owners) / some
-    key, group = np.unique(owner * (int(types.max(initial=0)) + 1) + types, return_inverse=True)
-    group_owner = key // (int(types.max(initial=0)) + 1)
+    divisor = np.maximum(n, 1)
+    mean = np.bincount(owner, values, minlength=owners) / divisor
+    type_count = int(types.max(initial=0)) + 1
+    key, group = np.unique(owner * type_count + types, return_inverse=True)
+    group_owner = key // type_count
     group_n = np.bincount(group, minlength=len(key))
-    apart = np.bincount(group, values, minlength=len(key)) - group_n * mean[group_owner]
+    deviation = np.bincount(group, values, minlength=len(key)) - group_n * mean[group_owner]
     groups = np.bincount(group_owner, minlength=owners)
-    # A lone type has no spread to go by: any of up to the largest that there is.
+    # A lone type has no spread to estimate from: it may be any, up to the largest that there is.
     correction = np.where(groups > 1, groups / np.maximum(groups - 1, 1), np.inf)
-    spread = np.bincount(group_owner, apart**2, minlength=owners)
-    worst = some**2 / np.maximum(np.bincount(group_owner, group_n.astype(np.float64) ** 2, minlength=owners), 1)
+    spread = np.bincount(group_owner, deviation**2, minlength=owners)
+    worst = divisor**2 / np.maximum(np.bincount(group_owner, group_n.astype(np.float64) ** 2, minlength=owners), 1)
     with np.errstate(invalid="ignore"):
-        variance = np.where(groups > 1, correction * spread, np.inf) / some**2
+        variance = np.where(groups > 1, correction * spread, np.inf) / divisor**2
     return _Shares(mean, variance, np.maximum(groups - 1, 0).astype(np.float64), worst, n)
 
 
@@ -126,11 +147,11 @@ def _ranks(scores: Floats, owner: Ints) -> Floats:
     """The rank of each token among its owner's, from 1; ties share their mean rank."""
     order = np.lexsort((scores, owner))
     sorted_scores, sorted_owner = scores[order], owner[order]
-    new = np.append(True, (np.diff(sorted_scores) != 0) | (np.diff(sorted_owner) != 0))
+    starts = np.append(True, (np.diff(sorted_scores) != 0) | (np.diff(sorted_owner) != 0))
     # Tokens of one owner and score share a number, and owners follow each other, so these ranks are global.
-    everywhere = rankdata(np.cumsum(new))
+    global_ranks = rankdata(np.cumsum(starts))
     counts = np.bincount(owner)
     before = np.cumsum(counts) - counts
     ranks = np.empty(len(scores))
-    ranks[order] = everywhere - before[sorted_owner]
+    ranks[order] = global_ranks - before[sorted_owner]
     return ranks

@@ -25,19 +25,27 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _ROWS = 2**16
-_NONE = np.empty(0, dtype=bool)
+_NO_TOKENS = np.empty(0, dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
 class ConceptProbe:
-    """The probe of one concept, and what it comes to on tokens of word types that it was not fitted to.
+    """The probe of one concept, and its scores on tokens of word types that it was not fitted to.
 
-    `accuracy`, `auroc`, and `hard_accuracy`, which is the accuracy on negatives of the nearest concepts alone. Chance
-    is 0.5 in all. `selectivity` is accuracy less that on control labels (Hewitt & Liang 2019), both where word types
-    are on both sides; those two are `token_accuracy` and `control_accuracy`. The three are None where types are not
-    given, or too few have two tokens. A token's logit is `vector @ weights + bias`, `weights` float64 of shape
-    (width,). `n_train` and `n_test` count tokens, half of them the concept's, `types` the concept's word types.
-    `skipped` says why there is no probe; then all else but `types` is None or 0.
+    Chance is 0.5 in accuracies and AUROCs. Where there is no probe, all but `types` and `skipped` are None or 0.
+
+    Attributes
+    ----------
+    types : number of the concept's word types.
+    skipped : why there is no probe.
+    accuracy, auroc : on test tokens, half of them the concept's.
+    hard_accuracy : the accuracy on negatives of the nearest concepts alone.
+    token_accuracy, control_accuracy : where word types are on both sides of the split, the accuracy on the concept's
+        labels and that on control labels (Hewitt & Liang 2019).
+    selectivity : `token_accuracy` less `control_accuracy`. These three are None where types are not given, or too few
+        types have two tokens.
+    weights, bias : a token's logit is `vector @ weights + bias`; `weights` is float64 of shape (width,).
+    n_train, n_test : numbers of tokens, half of them the concept's.
     """
 
     types: int
@@ -73,7 +81,7 @@ def probe(
     vectors : array of shape (n, width), one row a token.
     labels : of length n, each token's concept.
     groups : of length n, each token's word; words that differ in case alone are one type. By default every token is a
-        type of its own, and there is no selectivity.
+        type by itself, and there is no selectivity.
     sentences : of length n, each token's sentence; a concept that is all in one is skipped.
     only : the labels to probe, by default all; the others still give negatives.
     c, l1_ratio : scikit-learn's inverse strength of the penalty, and the l1 part of it (0: l2; 1: l1).
@@ -88,51 +96,39 @@ def probe(
     ------
     InputError
         if the shapes do not agree, a vector is not finite, a label is missing or is the only one.
-    """
-    from conceptbench.eval.methods.probes.logistic import fit_logistic
 
-    array = _checked(vectors)
-    names, concept = _numbered(labels, "labels", len(array))
-    if len(names) < 2:
-        raise InputError(f"labels: all are {names[0]!r}; a probe tells a concept from others, so give two or more")
-    types, type_of = _numbered(range(len(array)) if groups is None else word_types(groups), "groups", len(array))
-    tokens = Tokens(
-        vectors=array,
-        concept=concept,
-        type=type_of,
-        hashes=type_hashes(types, seed),
-        sentence=None if sentences is None else _numbered(sentences, "sentences", len(array))[1],
-    )
+    Examples
+    --------
+    Two concepts of 20 tokens each, in the direction of one neuron each:
+
+    >>> labels = ["cat"] * 20 + ["dog"] * 20
+    >>> vectors = np.repeat(np.eye(2), 20, axis=0) + 0.1 * np.random.default_rng(0).normal(size=(40, 2))
+    >>> probes = probe(vectors, labels)
+    >>> probes["cat"].accuracy.value
+    1.0
+    >>> int(probes["cat"].weights.argmax())
+    0
+    """
+    names, tokens = _read_tokens(vectors, labels, groups, sentences, seed)
     number_of = {name: number for number, name in enumerate(names)}
-    asked = list(dict.fromkeys(names if only is None else only))
-    missing = [name for name in asked if name not in number_of]
+    chosen = list(dict.fromkeys(names if only is None else only))
+    missing = [name for name in chosen if name not in number_of]
     if missing:
         raise InputError(f"only: no token has the label {missing[0]!r}")
-    drawn = {name: draw_problem(tokens, number_of[name], name, seed) for name in asked}
-    counts = {name: len(np.unique(type_of[tokens.by_concept[number_of[name]]])) for name in asked}
-    problems = {name: problem for name, problem in drawn.items() if isinstance(problem, Problem)}
-    fits = [fit for problem in problems.values() for fit in fits_of(problem)]
-    fitted = fit_logistic(
-        array,
-        [fit.rows for fit in fits],
-        [fit.targets for fit in fits],
-        [fit.train for fit in fits],
-        c=c,
-        l1_ratio=l1_ratio,
-        device=device,
-    )
-    found = dict(zip(problems, measure(list(problems.values()), fitted), strict=True))
+    draws = {name: draw_problem(tokens, number_of[name], name, seed) for name in chosen}
+    problems = {name: problem for name, problem in draws.items() if isinstance(problem, Problem)}
+    fitted = fit_problems(tokens.vectors, list(problems.values()), c=c, l1_ratio=l1_ratio, device=device)
+    probes = dict(zip(problems, measure(list(problems.values()), fitted), strict=True))
+    types = {name: len(np.unique(tokens.type[tokens.by_concept[number_of[name]]])) for name in chosen}
     return {
-        name: ConceptProbe(counts[name], problem)
-        if isinstance(problem, str)
-        else replace(found[name], types=counts[name])
-        for name, problem in drawn.items()
+        name: ConceptProbe(types[name], draw) if isinstance(draw, str) else replace(probes[name], types=types[name])
+        for name, draw in draws.items()
     }
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One logistic regression to be fitted: `targets` (m,) of the rows (m,), of which those in `train` (m,) count."""
+    """A logistic regression to be fitted: `targets` (m,) of the rows (m,), of which those in `train` (m,) count."""
 
     rows: Ints
     targets: Bools
@@ -147,44 +143,89 @@ def fits_of(problem: Problem) -> list[Fit]:
     return fits
 
 
-def measure(problems: Sequence[Problem], fitted: Probes) -> list[ConceptProbe]:
-    """Measure the probes of problems; `fitted` are all their fits, one problem's after the other's."""
-    first = np.cumsum([0, *(len(fits_of(problem)) for problem in problems)])[:-1].tolist()
-    placed = list(zip(problems, first, strict=True))
-    selective = [place for place, problem in enumerate(problems) if problem.selective]
-    by_type = _Tested.of([(one.types, one.targets, one.in_test, fitted.logits[at]) for one, at in placed])
-    hard = by_type.part(np.concatenate([_NONE, *(one.hard[one.in_test] for one in problems)]))
-    by_token, control = (
-        _Tested.of(
-            [
-                (one.types, one.control if is_control else one.targets, one.token_in_test, fitted.logits[fit])
-                for one, fit in ((problems[place], first[place] + 1 + is_control) for place in selective)
-            ]
-        )
-        for is_control in (False, True)
+def fit_problems(
+    vectors: NDArray[np.floating],
+    problems: Sequence[Problem],
+    *,
+    c: float,
+    l1_ratio: float,
+    device: str | torch.device | None,
+) -> Probes:
+    """Fit the probes of problems: all fits of the first, then those of the next; see `fits_of`."""
+    from conceptbench.eval.methods.probes.logistic import fit_logistic
+
+    fits = [fit for problem in problems for fit in fits_of(problem)]
+    return fit_logistic(
+        vectors,
+        [fit.rows for fit in fits],
+        [fit.targets for fit in fits],
+        [fit.train for fit in fits],
+        c=c,
+        l1_ratio=l1_ratio,
+        device=device,
     )
-    token_accuracy = dict(zip(selective, by_token.accuracies(), strict=True))
-    control_accuracy = dict(zip(selective, control.accuracies(), strict=True))
-    columns = zip(problems, first, by_type.accuracies(), by_type.aurocs(), hard.accuracies(), strict=True)
-    return [
+
+
+def measure(problems: Sequence[Problem], fitted: Probes) -> list[ConceptProbe]:
+    """Measure the probes of problems, which were fitted by `fit_problems`."""
+    counts = [len(fits_of(problem)) for problem in problems]
+    first_fit = (np.cumsum([0, *counts])[:-1]).tolist()
+    by_type = _TestTokens.of(
+        [
+            (problem.types, problem.targets, problem.in_test, fitted.logits[fit])
+            for problem, fit in zip(problems, first_fit, strict=True)
+        ]
+    )
+    hard = by_type.part(np.concatenate([_NO_TOKENS, *(problem.hard[problem.in_test] for problem in problems)]))
+    probes = [
         ConceptProbe(
             types=len(np.unique(problem.types[problem.targets])),
             accuracy=accuracy,
             auroc=auroc,
             hard_accuracy=hard_accuracy,
-            selectivity=_less(token_accuracy.get(place), control_accuracy.get(place)),
-            token_accuracy=token_accuracy.get(place),
-            control_accuracy=control_accuracy.get(place),
-            weights=fitted.weights[at],
-            bias=float(fitted.biases[at]),
+            weights=fitted.weights[fit],
+            bias=float(fitted.biases[fit]),
             n_train=int((~problem.in_test).sum()),
             n_test=int(problem.in_test.sum()),
         )
-        for place, (problem, at, accuracy, auroc, hard_accuracy) in enumerate(columns)
+        for problem, fit, accuracy, auroc, hard_accuracy in zip(
+            problems, first_fit, by_type.accuracies(), by_type.aurocs(), hard.accuracies(), strict=True
+        )
     ]
+    return _with_selectivity(probes, problems, first_fit, fitted)
 
 
-class _Tested(NamedTuple):
+def _with_selectivity(
+    probes: Sequence[ConceptProbe], problems: Sequence[Problem], first_fit: Sequence[int], fitted: Probes
+) -> list[ConceptProbe]:
+    """Add the accuracies on the split by token, for those problems that have one."""
+    selective = [number for number, problem in enumerate(problems) if problem.selective]
+    token_accuracies, control_accuracies = (
+        _TestTokens.of(
+            [
+                (
+                    problems[number].types,
+                    problems[number].control if is_control else problems[number].targets,
+                    problems[number].token_in_test,
+                    fitted.logits[first_fit[number] + 1 + is_control],
+                )
+                for number in selective
+            ]
+        ).accuracies()
+        for is_control in (False, True)
+    )
+    results = list(probes)
+    for number, token, control in zip(selective, token_accuracies, control_accuracies, strict=True):
+        results[number] = replace(
+            probes[number],
+            token_accuracy=token,
+            control_accuracy=control,
+            selectivity=None if token is None or control is None else difference(token, control),
+        )
+    return results
+
+
+class _TestTokens(NamedTuple):
     """The test tokens of some problems, one after the other: arrays (tokens,), `owner` the problem of each."""
 
     owner: Ints
@@ -194,20 +235,22 @@ class _Tested(NamedTuple):
     problems: int
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[Ints, Bools, Bools, Floats]]) -> _Tested:
+    def of(cls, parts: Sequence[tuple[Ints, Bools, Bools, Floats]]) -> _TestTokens:
         """Take the test tokens of problems: each problem's types, targets, which are in test, and logits, all (m,)."""
         counts = [int(in_test.sum()) for _, _, in_test, _ in parts]
         return cls(
             owner=np.repeat(np.arange(len(parts)), counts),
             types=np.concatenate([np.empty(0, dtype=np.int64), *(types[test] for types, _, test, _ in parts)]),
-            targets=np.concatenate([_NONE, *(targets[test] for _, targets, test, _ in parts)]),
+            targets=np.concatenate([_NO_TOKENS, *(targets[test] for _, targets, test, _ in parts)]),
             logits=np.concatenate([np.empty(0), *(logits[test] for _, _, test, logits in parts)]),
             problems=len(parts),
         )
 
-    def part(self, chosen: Bools) -> _Tested:
+    def part(self, chosen: Bools) -> _TestTokens:
         """Take some of the tokens."""
-        return _Tested(self.owner[chosen], self.types[chosen], self.targets[chosen], self.logits[chosen], self.problems)
+        return _TestTokens(
+            self.owner[chosen], self.types[chosen], self.targets[chosen], self.logits[chosen], self.problems
+        )
 
     def accuracies(self) -> list[Metric | None]:
         """Measure the accuracy of each problem's probe."""
@@ -218,8 +261,26 @@ class _Tested(NamedTuple):
         return aurocs(self.logits, self.targets, self.owner, self.types, self.problems)
 
 
-def _less(task: Metric | None, control: Metric | None) -> Metric | None:
-    return None if task is None or control is None else difference(task, control)
+def _read_tokens(
+    vectors: NDArray[np.floating],
+    labels: Iterable[Hashable],
+    groups: Iterable[Hashable] | None,
+    sentences: Iterable[Hashable] | None,
+    seed: int,
+) -> tuple[list[Hashable], Tokens]:
+    """Check and number the tokens; give also the labels by number."""
+    array = _checked(vectors)
+    names, concept = _numbered(labels, "labels", len(array))
+    if len(names) < 2:
+        raise InputError(f"labels: all are {names[0]!r}; a probe tells a concept from others, so give two or more")
+    types, type_of = _numbered(range(len(array)) if groups is None else word_types(groups), "groups", len(array))
+    return names, Tokens(
+        vectors=array,
+        concept=concept,
+        type=type_of,
+        hashes=type_hashes(types, seed),
+        sentence=None if sentences is None else _numbered(sentences, "sentences", len(array))[1],
+    )
 
 
 def _checked(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -239,12 +300,12 @@ def _numbered(values: Iterable[Hashable], name: str, n: int) -> tuple[list[Hasha
     listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if len(listed) != n:
         raise InputError(f"{name}: {len(listed)} for {n} vectors; give one a vector")
-    numbers: dict[Hashable, int] = {}
+    number_of: dict[Hashable, int] = {}
     try:
-        found = np.array([numbers.setdefault(value, len(numbers)) for value in listed])
+        numbers = np.array([number_of.setdefault(value, len(number_of)) for value in listed])
     except TypeError as error:
         raise InputError(f"{name}: give one hashable value a vector, such as a text or a number ({error})") from error
-    nan = next((value for value in numbers if isinstance(value, float) and math.isnan(value)), None)
+    nan = next((value for value in number_of if isinstance(value, float) and math.isnan(value)), None)
     if nan is not None:
         raise InputError(f"{name}: one is NaN; leave that token out, or give it a value")
-    return list(numbers), found
+    return list(number_of), numbers

@@ -34,8 +34,8 @@ def report(
 ) -> None:
     """Write a report on results, as a page that opens without a network and as Markdown.
 
-    It ranks the systems, says which cannot be told apart, and shows every metric with its interval, by kind, purity,
-    layer and size, examples, what the judges are worth, and where all of it is from.
+    It ranks the systems, says which cannot be told apart, and shows every metric with its interval and by kind, purity,
+    layer and size, some examples, how reliable the judges are, and the provenance of all of it.
     """
     from conceptbench.eval.report.write import report as run
 
@@ -63,30 +63,30 @@ def compare(
     from conceptbench.eval.compare import compare_results
 
     with Bars(err) as progress:
-        found = compare_results(first, second, detect=detect, progress=progress)
+        comparison = compare_results(first, second, detect=detect, progress=progress)
     if as_json:
         from dataclasses import asdict
 
-        print_json({**asdict(found), "verdict": found.verdict})
+        print_json({**asdict(comparison), "verdict": comparison.verdict})
         return
-    _show_comparison(found)
+    _show_comparison(comparison)
 
 
-def _show_comparison(found: Comparison) -> None:
+def _show_comparison(comparison: Comparison) -> None:
     narrow = out.width < _WIDE
-    for place, system in (("first", found.first), ("second", found.second)):
-        out.print(f"{place}: {system}", highlight=False, markup=False)
+    for position, system in (("first", comparison.first), ("second", comparison.second)):
+        out.print(f"{position}: {system}", highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, collapse_padding=narrow)
     table.add_column("metric", overflow="fold")
     for column in ("first", "second", "difference", "p", "needed"):
         table.add_column(column, justify="right")
-    for name, difference in found.differences.items():
-        one, other = found.means[name]
+    for name, difference in comparison.differences.items():
+        first_mean, second_mean = comparison.means[name]
         interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
         table.add_row(
             escaped(name.replace("_", "_\n", 1) if narrow else name),
-            f"{one:.3f}",
-            f"{other:.3f}",
+            f"{first_mean:.3f}",
+            f"{second_mean:.3f}",
             (f"{difference.value:+.3f}\n{interval}" if narrow else f"{difference.value:+.3f} ({interval})").replace(
                 "-", "−"
             ),
@@ -95,12 +95,13 @@ def _show_comparison(found: Comparison) -> None:
         )
     out.print(table)
     out.print()
-    if found.unpaired:
-        out.print(f"Not compared, since they are of other items in each: {', '.join(found.unpaired)}.", highlight=False)
-    groups = next((difference.groups for difference in found.differences.values()), 0)
+    if comparison.unpaired:
+        names = ", ".join(comparison.unpaired)
+        out.print(f"Not compared, since they are of other items in each: {names}.", highlight=False)
+    groups = next((difference.groups for difference in comparison.differences.values()), 0)
     out.print(
-        f"needed: the concepts with which four runs in five show a true difference of {found.detect:g}; here are "
+        f"needed: the concepts with which four runs in five show a true difference of {comparison.detect:g}; here are "
         f"{groups:,}.",
         highlight=False,
     )
-    out.print(found.verdict, highlight=False, markup=False, style="bold")
+    out.print(comparison.verdict, highlight=False, markup=False, style="bold")

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 import conceptbench
+from conceptbench.eval.methods.probes import probe
 from conceptbench.eval.methods.probes.design import (
     Problem,
     Tokens,
@@ -18,7 +19,6 @@ from conceptbench.eval.methods.probes.design import (
     type_hashes,
 )
 from conceptbench.eval.methods.probes.metrics import accuracies, aurocs, difference
-from conceptbench.eval.probing import probe
 from conceptbench.eval.result import Metric
 from conceptbench.runtime.errors import InputError
 
@@ -43,15 +43,15 @@ def tokens_of(vectors: np.ndarray, labels: np.ndarray, words: np.ndarray, seed: 
 
 def test_weights_find_the_neuron_that_carries_the_concept() -> None:
     vectors, labels, words = layer()
-    found = probe(vectors, labels, words)
-    assert list(found) == list(range(6))
-    for concept, own in found.items():
-        assert np.argmax(own.weights) == concept
-        assert own.accuracy.value > 0.95
-        assert own.auroc.value > 0.95
-        assert own.hard_accuracy.value > 0.9
-        assert own.n_train + own.n_test == 2 * 48
-        assert own.types == 8
+    probes = probe(vectors, labels, words)
+    assert list(probes) == list(range(6))
+    for concept, fitted in probes.items():
+        assert np.argmax(fitted.weights) == concept
+        assert fitted.accuracy.value > 0.95
+        assert fitted.auroc.value > 0.95
+        assert fitted.hard_accuracy.value > 0.9
+        assert fitted.n_train + fitted.n_test == 2 * 48
+        assert fitted.types == 8
 
 
 def test_the_probe_is_scikit_learns_on_its_problem() -> None:
@@ -61,25 +61,25 @@ def test_the_probe_is_scikit_learns_on_its_problem() -> None:
     train, test = ~problem.in_test, problem.in_test
     model = LogisticRegression(C=0.1, tol=1e-9, max_iter=10_000)
     model.fit(vectors[problem.rows[train]], problem.targets[train])
-    own = probe(vectors, labels, words, c=0.1)[2]
-    np.testing.assert_allclose(own.weights, model.coef_[0], atol=1e-4)
-    assert own.bias == pytest.approx(model.intercept_[0], abs=1e-4)
+    fitted = probe(vectors, labels, words, c=0.1)[2]
+    np.testing.assert_allclose(fitted.weights, model.coef_[0], atol=1e-4)
+    assert fitted.bias == pytest.approx(model.intercept_[0], abs=1e-4)
     scores = model.decision_function(vectors[problem.rows[test]])
-    assert own.accuracy.value == pytest.approx(((scores > 0) == problem.targets[test]).mean())
-    assert own.auroc.value == pytest.approx(roc_auc_score(problem.targets[test], scores))
-    assert own.hard_accuracy.value == pytest.approx((scores[problem.hard[test]] <= 0).mean())
-    assert (own.n_train, own.n_test) == (train.sum(), test.sum())
+    assert fitted.accuracy.value == pytest.approx(((scores > 0) == problem.targets[test]).mean())
+    assert fitted.auroc.value == pytest.approx(roc_auc_score(problem.targets[test], scores))
+    assert fitted.hard_accuracy.value == pytest.approx((scores[problem.hard[test]] <= 0).mean())
+    assert (fitted.n_train, fitted.n_test) == (train.sum(), test.sum())
 
 
-def test_each_probe_is_the_same_whichever_others_are_asked_for() -> None:
+def test_each_probe_is_the_same_whichever_others_are_fitted() -> None:
     vectors, labels, words = layer()
     together = probe(vectors, labels, words)
     backwards = probe(vectors, labels, words, only=[4, 1])
     assert list(backwards) == [4, 1]
-    for concept, own in backwards.items():
-        np.testing.assert_allclose(own.weights, together[concept].weights, atol=1e-6)
-        assert own.accuracy == together[concept].accuracy
-        assert own.selectivity == together[concept].selectivity
+    for concept, fitted in backwards.items():
+        np.testing.assert_allclose(fitted.weights, together[concept].weights, atol=1e-6)
+        assert fitted.accuracy == together[concept].accuracy
+        assert fitted.selectivity == together[concept].selectivity
     other_seed = probe(vectors, labels, words, only=[4], seed=1)[4]
     assert not np.allclose(other_seed.weights, together[4].weights, atol=1e-3)
 
@@ -87,10 +87,10 @@ def test_each_probe_is_the_same_whichever_others_are_asked_for() -> None:
 def test_shuffled_labels_give_chance_within_the_interval() -> None:
     generator = np.random.default_rng(5)
     vectors = generator.normal(size=(6000, 12))
-    found = probe(vectors, generator.integers(100, size=6000)).values()
-    assert all(own.selectivity is None for own in found)
+    probes = probe(vectors, generator.integers(100, size=6000)).values()
+    assert all(fitted.selectivity is None for fitted in probes)
     for name in ("accuracy", "auroc"):
-        metrics = [getattr(own, name) for own in found]
+        metrics = [getattr(fitted, name) for fitted in probes]
         assert np.mean([metric.value for metric in metrics]) == pytest.approx(0.5, abs=0.03)
         # Of 100 intervals of 95 %, fewer than 88 or all would come about once in a hundred.
         assert 88 <= sum(metric.low <= 0.5 <= metric.high for metric in metrics) <= 99
@@ -101,30 +101,30 @@ def test_labels_of_words_shuffled_give_chance_within_the_interval() -> None:
     generator = np.random.default_rng(6)
     words = np.repeat(np.arange(1600), 5)
     vectors = generator.normal(size=(1600, 10))[words] + 0.1 * generator.normal(size=(8000, 10))
-    found = probe(vectors, generator.integers(80, size=1600)[words], words).values()
+    probes = probe(vectors, generator.integers(80, size=1600)[words], words).values()
     for name in ("accuracy", "auroc"):
-        metrics = [getattr(own, name) for own in found if own.skipped is None]
+        metrics = [getattr(fitted, name) for fitted in probes if fitted.skipped is None]
         assert np.mean([metric.low <= 0.5 <= metric.high for metric in metrics]) >= 0.88
         assert np.mean([metric.high - metric.low for metric in metrics]) < 0.9
 
 
 def test_selectivity_is_positive_where_a_direction_carries_the_concept() -> None:
     vectors, labels, words = layer(concepts=8, types=20, tokens=6, width=16)
-    for own in probe(vectors, labels, words).values():
-        assert own.token_accuracy.value > 0.95
-        assert own.selectivity.value > 0.15
-        assert own.selectivity.low > 0
+    for fitted in probe(vectors, labels, words).values():
+        assert fitted.token_accuracy.value > 0.95
+        assert fitted.selectivity.value > 0.15
+        assert fitted.selectivity.low > 0
 
 
 def test_selectivity_is_near_0_where_vectors_are_words_alone() -> None:
     generator = np.random.default_rng(7)
     words = np.repeat(np.arange(64), 8)
     vectors = 8 * np.eye(64)[words] + 0.1 * generator.normal(size=(512, 64))
-    found = probe(vectors, words // 8, words).values()
-    selectivities = [own.selectivity for own in found]
+    probes = probe(vectors, words // 8, words).values()
+    selectivities = [fitted.selectivity for fitted in probes]
     assert np.mean([metric.value for metric in selectivities]) == pytest.approx(0, abs=0.02)
     assert all(metric.low <= 0 <= metric.high for metric in selectivities)
-    assert all(own.control_accuracy.value > 0.95 for own in found)
+    assert all(fitted.control_accuracy.value > 0.95 for fitted in probes)
 
 
 @settings(max_examples=60, deadline=None)
@@ -139,14 +139,14 @@ def test_no_type_is_on_both_sides(data: st.DataObject) -> None:
     tokens = tokens_of(vectors, labels, words, seed)
     for concept in range(4):
         problem = draw_problem(tokens, concept, concept, seed)
-        own_types = set(tokens.type[labels == concept])
+        concept_types = set(tokens.type[labels == concept])
         if isinstance(problem, str):
-            assert problem == ("too few word types" if len(own_types) < 4 else "too few other tokens")
+            assert problem == ("too few word types" if len(concept_types) < 4 else "too few other tokens")
             continue
         np.testing.assert_array_equal(labels[problem.rows] == concept, problem.targets)
         assert len(set(problem.rows)) == len(problem.rows)
         assert not problem.targets[problem.hard].any()
-        assert not set(problem.types[~problem.targets]) & own_types
+        assert not set(problem.types[~problem.targets]) & concept_types
         for side in (problem.in_test, ~problem.in_test):
             assert len(set(problem.types[side & problem.targets])) >= 2
             assert 2 * problem.targets[side].sum() == side.sum()
@@ -154,9 +154,9 @@ def test_no_type_is_on_both_sides(data: st.DataObject) -> None:
             others = set(problem.types[~side])
             assert not set(problem.types[side]) & others
         for word in set(problem.types):
-            own = problem.types == word
-            assert problem.token_in_test[own].sum() == own.sum() // 2
-            assert len(set(problem.control[own])) == 1
+            of_type = problem.types == word
+            assert problem.token_in_test[of_type].sum() == of_type.sum() // 2
+            assert len(set(problem.control[of_type])) == 1
 
 
 def test_hard_negatives_are_of_the_nearest_concepts() -> None:
@@ -184,8 +184,8 @@ def test_a_type_is_on_one_side_for_all_concepts() -> None:
 def test_words_that_differ_in_case_are_one_type() -> None:
     vectors, labels, words = layer()
     upper = np.where(np.arange(len(words)) % 2, words, np.char.upper(words))
-    given, folded = probe(vectors, labels, upper), probe(vectors, labels, words)
-    assert all(given[concept].accuracy == folded[concept].accuracy for concept in folded)
+    mixed, folded = probe(vectors, labels, upper), probe(vectors, labels, words)
+    assert all(mixed[concept].accuracy == folded[concept].accuracy for concept in folded)
 
 
 def test_control_labels_go_by_type_and_have_the_same_shares() -> None:
@@ -196,8 +196,8 @@ def test_control_labels_go_by_type_and_have_the_same_shares() -> None:
     for _ in range(50):
         control = control_labels(types, targets, generator)
         labels = [set(control[types == word]) for word in range(40)]
-        assert all(len(own) == 1 for own in labels)
-        assert sum(own == {True} for own in labels) == 14
+        assert all(len(labels_of_type) == 1 for labels_of_type in labels)
+        assert sum(labels_of_type == {True} for labels_of_type in labels) == 14
         assert control.sum() == pytest.approx(targets.sum(), abs=2)
         seen.add(control.tobytes())
     assert len(seen) > 45
@@ -218,13 +218,13 @@ def test_aurocs_are_those_of_scikit_learn_also_with_ties() -> None:
     scores = generator.integers(12, size=300).astype(float)
     targets = generator.random(300) < 0.4
     shuffled = generator.permutation(300)
-    found = aurocs(scores[shuffled], targets[shuffled], owner[shuffled], shuffled, 6)
+    metrics = aurocs(scores[shuffled], targets[shuffled], owner[shuffled], shuffled, 6)
     for number in range(5):
-        own = owner == number
-        assert found[number].value == pytest.approx(roc_auc_score(targets[own], scores[own]))
-        assert found[number].low < found[number].value < found[number].high
-        assert found[number].n == own.sum()
-    assert found[5] is None
+        at = owner == number
+        assert metrics[number].value == pytest.approx(roc_auc_score(targets[at], scores[at]))
+        assert metrics[number].low < metrics[number].value < metrics[number].high
+        assert metrics[number].n == at.sum()
+    assert metrics[5] is None
 
 
 def test_auroc_of_one_class_is_none() -> None:
@@ -248,8 +248,8 @@ def test_difference_has_newcombes_interval() -> None:
     # Newcombe 1998, table II, example (a): 56/70 less 48/80 has 0.0524 to 0.3339 by method 10.
     first = Metric(56 / 70, *proportion_confint(56, 70, method="wilson"), 70)
     second = Metric(48 / 80, *proportion_confint(48, 80, method="wilson"), 80)
-    found = difference(first, second)
-    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    metric = difference(first, second)
+    assert (metric.value, metric.low, metric.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
 def test_what_cannot_be_probed_is_skipped_with_its_reason() -> None:
@@ -260,42 +260,42 @@ def test_what_cannot_be_probed_is_skipped_with_its_reason() -> None:
     labels[6:12], words[6:12], vectors[6:12] = "alike", list("defghi"), 1.0
     labels[12:18], words[12:18], sentences[12:18] = "near", list("jklmno"), 5
     labels[18] = "lone"
-    found = probe(vectors, labels, words, sentences=sentences)
+    probes = probe(vectors, labels, words, sentences=sentences)
     reasons = {"few": "too few word types", "alike": "identical vectors", "near": "one sentence"}
     for name, reason in {**reasons, "lone": "too few word types"}.items():
-        assert found[name].skipped == reason
-        assert found[name].accuracy is None
-        assert found[name].weights is None
-    assert {name: found[name].types for name in ("few", "alike", "near", "lone")} == {
+        assert probes[name].skipped == reason
+        assert probes[name].accuracy is None
+        assert probes[name].weights is None
+    assert {name: probes[name].types for name in ("few", "alike", "near", "lone")} == {
         "few": 3,
         "alike": 6,
         "near": 6,
         "lone": 1,
     }
-    assert found[1].skipped is None
+    assert probes[1].skipped is None
     assert probe(vectors, labels, words)["near"].skipped is None
 
 
 def test_two_concepts_of_the_same_words_have_nothing_to_tell_apart() -> None:
     vectors, labels, words = layer(concepts=2)
     words[48:] = words[:48]
-    assert {own.skipped for own in probe(vectors, labels, words).values()} == {"too few other tokens"}
+    assert {fitted.skipped for fitted in probe(vectors, labels, words).values()} == {"too few other tokens"}
 
 
 def test_fewer_others_than_tokens_still_give_balanced_classes() -> None:
     generator = np.random.default_rng(11)
     labels = np.array(["much"] * 150 + ["little"] * 30)
     vectors = generator.normal(size=(180, 5))
-    found = probe(vectors, labels)
-    assert found["much"].n_train + found["much"].n_test <= 60
-    assert found["much"].accuracy.low <= 0.5 <= found["much"].accuracy.high
+    probes = probe(vectors, labels)
+    assert probes["much"].n_train + probes["much"].n_test <= 60
+    assert probes["much"].accuracy.low <= 0.5 <= probes["much"].accuracy.high
 
 
 def test_elastic_net_leaves_weights_out() -> None:
     vectors, labels, words = layer()
-    own = probe(vectors, labels, words, l1_ratio=0.9, c=0.1, only=[0])[0]
-    assert 1 <= np.count_nonzero(own.weights) < 16
-    assert np.argmax(own.weights) == 0
+    fitted = probe(vectors, labels, words, l1_ratio=0.9, c=0.1, only=[0])[0]
+    assert 1 <= np.count_nonzero(fitted.weights) < 16
+    assert np.argmax(fitted.weights) == 0
 
 
 def test_probe_is_public() -> None:
@@ -320,6 +320,6 @@ def test_probe_is_public() -> None:
     ],
 )
 def test_bad_input_is_named(arguments: dict, message: str) -> None:
-    given = {"vectors": np.eye(4), "labels": [1, 1, 2, 2], **arguments}
+    valid = {"vectors": np.eye(4), "labels": [1, 1, 2, 2], **arguments}
     with pytest.raises(InputError, match=message):
-        probe(**given)
+        probe(**valid)

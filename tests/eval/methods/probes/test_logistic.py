@@ -102,14 +102,14 @@ def test_batches_of_any_size_give_the_same_probes(width: int, l1_ratio: float) -
     vectors = generator.normal(size=(300, width)).astype(np.float32)
     rows = [generator.choice(300, size=size, replace=False) for size in (4, 12, 13, 40, 41, 60, 200)]
     rows += rows[:3]
-    targets = [generator.random(len(own)) < 0.5 for own in rows]
-    for own in targets:
-        own[:2] = [True, False]
+    targets = [generator.random(len(problem_rows)) < 0.5 for problem_rows in rows]
+    for problem_targets in targets:
+        problem_targets[:2] = [True, False]
     together = fit_logistic(vectors, rows, targets, l1_ratio=l1_ratio)
     for batch_bytes in (1, 10**5, 10**9):
-        other = fit_logistic(vectors, rows, targets, l1_ratio=l1_ratio, batch_bytes=batch_bytes)
-        np.testing.assert_allclose(other.weights, together.weights, atol=1e-5)
-        np.testing.assert_allclose(other.biases, together.biases, atol=1e-5)
+        parted = fit_logistic(vectors, rows, targets, l1_ratio=l1_ratio, batch_bytes=batch_bytes)
+        np.testing.assert_allclose(parted.weights, together.weights, atol=1e-5)
+        np.testing.assert_allclose(parted.biases, together.biases, atol=1e-5)
     for number in range(len(rows)):
         alone = fit_logistic(vectors, [rows[number]], [targets[number]], l1_ratio=l1_ratio)
         np.testing.assert_allclose(alone.weights[0], together.weights[number], atol=1e-5)
@@ -155,6 +155,6 @@ ROWS, TARGETS = np.arange(4), np.array([True, True, False, False])
     ],
 )
 def test_bad_input_is_named(arguments: dict, message: str) -> None:
-    given = {"vectors": np.eye(4), "rows": [ROWS], "targets": [TARGETS], **arguments}
+    valid = {"vectors": np.eye(4), "rows": [ROWS], "targets": [TARGETS], **arguments}
     with pytest.raises(InputError, match=message):
-        fit_logistic(**given)
+        fit_logistic(**valid)
