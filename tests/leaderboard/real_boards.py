@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from conceptbench.eval.compare import open_run, paired_difference
 from conceptbench.eval.result import package_version
-from conceptbench.eval.run import TASKS, evaluate
+from conceptbench.eval.run import Run, evaluate, open_run
+from conceptbench.eval.stats.paired import paired_difference
+from conceptbench.eval.tasks import task_of
 
 MAIN = "gold_match"
 COSTS = (0.0123, 0.00021, None)
@@ -20,9 +21,10 @@ COSTS = (0.0123, 0.00021, None)
 
 def run_all(folder: Path, limit: int, encoder: str | None = None) -> dict[str, list[Path]]:
     """Run three annotators on the same gold items, and one of them on others; give the folders by board."""
-    first, other = folder / "lexical", folder / "other"
-    evaluate("annotation", annotator="lexical", limit=limit, encoder=encoder, out=first)
-    evaluate("annotation", annotator="lexical", limit=limit, encoder=encoder, seed=1, out=other)
+    first, reseeded = folder / "lexical", folder / "reseeded"
+    options: dict[str, Any] = {"limit": limit, **({"encoder": encoder} if encoder is not None else {})}
+    evaluate("annotation", annotator="lexical", **options, out=first)
+    evaluate("annotation", annotator="lexical", **options, seed=1, out=reseeded)
     items = pq.read_table(first / "records.parquet").to_pylist()
     half = [(row["item"], row["concept"].partition("/")[2].replace("-", " ")) for row in items[::2]]
     made = [first]
@@ -30,18 +32,18 @@ def run_all(folder: Path, limit: int, encoder: str | None = None) -> dict[str, l
         path = folder / f"{name}.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("concept", "label"), *labels])
-        evaluate("annotation", annotator=f"file:{path}", limit=limit, encoder=encoder, out=folder / name)
+        evaluate("annotation", annotator=f"file:{path}", **options, out=folder / name)
         made.append(folder / name)
-    return {"current": made, "other": [other]}
+    return {"current": made, "reseeded": [reseeded]}
 
 
 def make_board(runs: dict[str, list[Path]]) -> dict[str, Any]:
     """Make a board of the folders: a current table, one of an earlier version, and a table that is not ranked."""
     current = _task(runs["current"], "1.0", current=True)
     current["rows"].append(_paper("sasc/default", "SASC, default", 0.883))
-    old = _task(runs["other"], "0.9", current=False)
+    old = _task(runs["reseeded"], "0.9", current=False)
     old["rows"][0]["id"] += "-old"
-    neurons = _task(runs["other"], "1.0", current=True) | {
+    neurons = _task(runs["reseeded"], "1.0", current=True) | {
         "task": "neurons",
         "board": "neurons-1.0-x",
         "ranked": False,
@@ -94,14 +96,14 @@ def make_board(runs: dict[str, list[Path]]) -> dict[str, Any]:
 def _task(folders: Sequence[Path], version: str, *, current: bool) -> dict[str, Any]:
     runs = [open_run(folder) for folder in folders]
     provenance = runs[0].result.provenance
-    rows = [_row(run, place) for place, run in enumerate(runs)]
+    rows = [_row(run, number) for number, run in enumerate(runs)]
     order = sorted(rows, key=lambda row: -row["metrics"][MAIN]["value"])
     for rank, row in enumerate(order, start=1):
         row |= {"rank": rank, "rank_low": rank, "rank_high": min(rank + 1, len(rows))}
     return {
         "task": "annotation",
         "version": version,
-        "what": TASKS["annotation"].what,
+        "what": task_of("annotation").summary,
         "items": provenance["dataset_sha256"],
         "board": f"annotation-{version}-{provenance['dataset_sha256'][:8]}",
         "dataset": provenance["dataset"],
@@ -110,34 +112,34 @@ def _task(folders: Sequence[Path], version: str, *, current: bool) -> dict[str, 
         "why_not": "",
         "main": MAIN,
         "resolution": 0.081,
-        "metrics": dict(TASKS["annotation"].metrics),
+        "metrics": task_of("annotation").descriptions,
         "rows": rows,
         "pairs": _pairs(runs, rows),
     }
 
 
-def _row(run: Any, place: int) -> dict[str, Any]:
+def _row(run: Run, number: int) -> dict[str, Any]:
     result = run.result
     name = run.folder.name
     records = pq.read_table(run.folder / "records.parquet", columns=["item", "words", "label", "reason"]).to_pylist()
     return {
-        "id": f"{name}/annotation/2026-11-{20 + place}",
+        "id": f"{name}/annotation/2026-11-{20 + number}",
         "system": result.system if name == "lexical" else f"file:{name}.csv",
         "name": f"The {name} labels",
-        "kind": ("rerun", "self", "self")[place],
+        "kind": ("rerun", "self", "self")[number],
         "metrics": {key: asdict(metric) for key, metric in result.metrics.items()},
-        "cost_usd": COSTS[place],
+        "cost_usd": COSTS[number],
         "tokens": result.provenance["tokens"],
         "seconds": result.provenance["seconds"],
-        "date": f"2026-11-{20 + place}",
-        "model_link": "https://example.org/model" if place == 0 else "",
+        "date": f"2026-11-{20 + number}",
+        "model_link": "https://example.org/model" if number == 0 else "",
         "code_link": "",
         "source": "",
         "decoding": result.provenance["decoding"],
         "seeds": [result.provenance["seed"]],
-        "notes": "A rule without a model." if place == 0 else "",
+        "notes": "A rule without a model." if number == 0 else "",
         "prompts": result.provenance["prompts"],
-        "examples": [asdict(example) for example in run.task.examples(run.folder, result)],
+        "examples": [asdict(example) for example in run.examples],
         "records": f"records/{name}.parquet",
         "rows_shown": json.loads(json.dumps(records[:200])),
     }
@@ -171,23 +173,23 @@ def _paper(identity: str, name: str, value: float) -> dict[str, Any]:
     }
 
 
-def _pairs(runs: Sequence[Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    scores = [run.item_scores() for run in runs]
+def _pairs(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    scores = [run.item_scores for run in runs]
     pairs = []
     for i, first in enumerate(rows):
         for j in range(i + 1, len(rows)):
-            found = paired_difference(scores[i].values[MAIN], scores[j].values[MAIN], scores[i].groups)
+            difference = paired_difference(scores[i].values[MAIN], scores[j].values[MAIN], scores[i].groups)
             pairs.append(
                 {
                     "first": first["id"],
                     "second": rows[j]["id"],
                     "metric": MAIN,
-                    "value": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "p": found.p,
-                    "p_holm": min(1.0, 3 * found.p),
-                    "n": found.n,
+                    "value": difference.value,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "p": difference.p,
+                    "p_holm": min(1.0, 3 * difference.p),
+                    "n": difference.n,
                 }
             )
     return pairs

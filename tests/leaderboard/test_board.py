@@ -1,11 +1,12 @@
-"""The board: what stands where, and that no text of a stranger becomes more than a text."""
+"""The board: its tables and files, and that a text of a stranger stays a text."""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Callable
-from functools import cache
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,35 +15,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.eval.annotation import collect
-from conceptbench.eval.annotation.judges import load_rubric
+from conceptbench.eval.annotation import judges
+from conceptbench.eval.tasks import task_of
 from conceptbench.leaderboard.board import board_content, build_board
 from conceptbench.leaderboard.tables import COLUMNS, csv_text, markdown_text
 from conceptbench.runtime.errors import InputError
-from conceptbench.runtime.similarity import Similarity
 
 HOSTILE = "=HYPERLINK(1)|<script>alert(1)</script>\n[x](javascript:alert(1))`*_"
 
 
-@pytest.fixture(autouse=True)
-def weights_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "Similarity", cache(lambda model, _progress=None: Similarity(model)))
-
-
 @pytest.fixture(scope="module")
-def made(load_module: Callable[[Path], ModuleType]) -> ModuleType:
-    return load_module(Path(__file__).parent / "submissions.py")
+def made_board(made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A board of 12 word lists.
 
-
-@pytest.fixture(scope="module")
-def maker(made: ModuleType, tmp_path_factory: pytest.TempPathFactory):
-    return made.Maker(made.base_run(tmp_path_factory.mktemp("run"), limit=12), Similarity("minilm"))
-
-
-@pytest.fixture
-def board(made: ModuleType, maker, tmp_path: Path) -> Path:
-    """System 1 names all right, 2 and 3 nearly nothing; 1 was also run by us; 4 is spoiled; 5 is of other items."""
-    folder = tmp_path / "board"
+    System 1 names all of them right, and 2 and 3 nearly none; 1 was also run by the keepers; 4 is spoiled.
+    """
+    folder = tmp_path_factory.mktemp("made") / "board"
+    maker = made.Maker(made.base_run(tmp_path_factory.mktemp("run12"), limit=12))
     rows = pq.read_table(maker.run / "records.parquet").to_pylist()
     right = [load_lexicon()[row["concept"]].name for row in rows]
     wrong = ["nothing of the kind"] * len(right)
@@ -57,12 +46,24 @@ def board(made: ModuleType, maker, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def content(made_board: Path) -> dict[str, Any]:
+    """The contents of the board, verified for the first time."""
+    return board_content(made_board)
+
+
+@pytest.fixture
+def board(made_board: Path, content: dict[str, Any], tmp_path: Path) -> Path:
+    """A copy of the board, with its verdicts, that a test may change."""
+    assert content["rejected"]
+    return Path(shutil.copytree(made_board, tmp_path / "board"))
+
+
 def rows_of(content: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in content["tasks"][0]["rows"] if row["kind"] == kind}
 
 
-def test_the_board_ranks_what_was_run_on_the_same_items(board: Path) -> None:
-    content = board_content(board)
+def test_the_board_ranks_runs_on_the_same_items(content: dict[str, Any]) -> None:
     assert content["schema"] == "conceptbench.board/1"
     table = content["tasks"][0]
     assert (table["task"], table["version"], table["main"], table["ranked"]) == (
@@ -74,20 +75,20 @@ def test_the_board_ranks_what_was_run_on_the_same_items(board: Path) -> None:
     assert table["current"]
     assert table["board"] == f"annotation-1.0-{table['items'][:8]}"
     assert table["dataset"].endswith("seed 0")
-    ours = rows_of(content, "rerun")["python--own--System1/annotation/2026-01-17"]
-    assert (ours["rank"], ours["rank_low"], ours["rank_high"], ours["name"]) == (1, 1, 1, "System 1")
-    own = rows_of(content, "self")
-    # Our run stands for the system; what it reported itself stays in sight.
-    assert own["python--own--System1/annotation/2026-01-16"]["rank"] is None
-    assert own["python--own--System2/annotation/2026-01-15"]["rank"] == 2
-    assert own["python--own--System3/annotation/2026-01-15"]["rank_high"] == 3
+    rerun = rows_of(content, "rerun")["python--own--System1/annotation/2026-01-17"]
+    assert (rerun["rank"], rerun["rank_low"], rerun["rank_high"], rerun["name"]) == (1, 1, 1, "System 1")
+    self_reported = rows_of(content, "self")
+    # The keepers' run is ranked; the one that the system reported itself is listed without a rank.
+    assert self_reported["python--own--System1/annotation/2026-01-16"]["rank"] is None
+    assert self_reported["python--own--System2/annotation/2026-01-15"]["rank"] == 2
+    assert self_reported["python--own--System3/annotation/2026-01-15"]["rank_high"] == 3
     assert len(table["pairs"]) == 3
     assert {pair["metric"] for pair in table["pairs"]} == {"gold_match"}
     assert table["resolution"] is None or 0 < table["resolution"] < 1
     assert {row["rank"] for row in rows_of(content, "reported").values()} == {None}
-    assert ours["rows_shown"][0]["label"]
-    assert len(ours["rows_shown"]) == 12
-    assert ours["examples"][0]["good"] is True
+    assert rerun["rows_shown"][0]["label"]
+    assert len(rerun["rows_shown"]) == 12
+    assert rerun["examples"][0]["good"] is True
     assert [entry["submission"] for entry in content["rejected"]] == ["python--own--System4/annotation/2026-01-15"]
     history = [line for line in content["history"] if line["system"] == "python:own:System1"]
     assert [line["date"] for line in history] == ["2026-01-15", "2026-01-16", "2026-01-17"]
@@ -96,24 +97,30 @@ def test_the_board_ranks_what_was_run_on_the_same_items(board: Path) -> None:
     assert [row["metrics"]["accuracy"]["value"] for row in published["explanation"]["rows"]] == [0.883, 0.667, 0.679]
 
 
+@pytest.fixture
+def release_annotation_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Call it to have version 2.0 of the annotation task from there on."""
+
+    def release() -> None:
+        newer = replace(task_of("annotation"), version="2.0")
+        monkeypatch.setattr("conceptbench.eval.annotation.TASK", newer)
+        task_of.cache_clear()
+
+    yield release
+    monkeypatch.undo()
+    task_of.cache_clear()
+
+
 def test_results_of_other_items_and_versions_never_share_a_table(
-    made: ModuleType, maker, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maker: Any, board: Path, release_annotation_2: Callable[[], None]
 ) -> None:
-    other = made.Maker(made.base_run(tmp_path, limit=2), Similarity("minilm"))
-    other.good(board, 5)
+    maker.good(board, 5)
     before = board_content(board)
     tables = [task for task in before["tasks"] if task["task"] == "annotation"]
     assert len(tables) == 2
     assert not {row["id"] for row in tables[0]["rows"]} & {row["id"] for row in tables[1]["rows"]}
-    # A new version of the task comes: what was accepted under the old one stays on the board, in tables of its own.
-    from dataclasses import replace
-
-    from conceptbench.leaderboard import board as board_module
-    from conceptbench.leaderboard import submission, verify
-
-    newer = {name: replace(task, version="2.0") if name == "annotation" else task for name, task in run_tasks().items()}
-    for module in (board_module, submission, verify):
-        monkeypatch.setattr(module, "TASKS", newer)
+    # After a new version of the task, the submissions accepted under the old one stay, in tables of their own.
+    release_annotation_2()
     after = board_content(board)
     old = [task for task in after["tasks"] if task["task"] == "annotation" and task["version"] == "1.0"]
     assert len(old) == 2
@@ -121,41 +128,27 @@ def test_results_of_other_items_and_versions_never_share_a_table(
     assert {row["id"] for task in old for row in task["rows"]} == {
         row["id"] for task in tables for row in task["rows"] if row["kind"] != "reported"
     }
-    # What was not verified in its time cannot be any more.
+    # A submission of the old version that comes later cannot be verified any more.
     maker.good(board, 6)
     late = board_content(board)
-    reasons = {own["submission"]: own["reason"] for own in late["rejected"]}
+    reasons = {rejected["submission"]: rejected["reason"] for rejected in late["rejected"]}
     assert "this version scores annotation 2.0" in reasons["python--own--System6/annotation/2026-01-15"]
 
 
-def run_tasks() -> dict[str, Any]:
-    from conceptbench.eval.run import TASKS
-
-    return TASKS
-
-
-def test_acceptance_is_ranked_only_under_the_frozen_panel(made: ModuleType, maker, tmp_path: Path) -> None:
-    from conceptbench.eval.annotation.controls import plant
-    from conceptbench.eval.annotation.scoring import score
-
+def test_acceptance_is_ranked_only_under_the_panel_of_the_board(made: ModuleType, maker: Any, tmp_path: Path) -> None:
     def judged(number: int, judge: str, grades: str) -> None:
         folder = maker.good(tmp_path, number)
         rows = pq.read_table(folder / "records.parquet").to_pylist()
-        rows += plant(load_lexicon(), split="dev", purities=[1.0], count=10, seed=0)
+        rows += made.planted(10)
         for row in rows:
             right = row["control"] in {None, "right"}
             grade = grades if row["role"] == "item" else "precise" if right else "unacceptable"
             empty = {"preference": None, "chosen": None, "raw": None}
             row["ratings"] = [{"rater": judge, "panel": "judges", "grade": grade, **empty}]
         made.edit_rows(folder, lambda old: old.__setitem__(slice(None), rows))
-        metrics = score(rows, maker.similarity, seed=0).metrics
-
-        def change(content: dict[str, Any]) -> None:
-            content["metrics"] = {name: vars(metric) for name, metric in metrics.items()}
-            content["provenance"]["judges"] = [{"system": judge}]
-            content["provenance"]["prompts"] = {"rubric": load_rubric().sha256}
-
-        made.edit(folder, "result.json", change)
+        stated = {"judges": [{"system": judge}], "prompts": {"rubric": judges.rubric_sha256()}}
+        made.edit(folder, "result.json", lambda content: content["provenance"].update(stated))
+        made.score_again(folder)
 
     judged(1, "openai:frozen", "precise")
     judged(2, "openai:frozen", "unacceptable")
@@ -172,9 +165,9 @@ def test_acceptance_is_ranked_only_under_the_frozen_panel(made: ModuleType, make
     )
 
 
-def test_no_cell_starts_a_formula_and_no_markup_is_let_through(board: Path) -> None:
-    content = hostile(board_content(board))
-    lines = list(csv.reader(io.StringIO(csv_text(content))))
+def test_no_cell_starts_a_formula_and_no_markup_is_let_through(content: dict[str, Any]) -> None:
+    spoiled = hostile(content)
+    lines = list(csv.reader(io.StringIO(csv_text(spoiled))))
     assert tuple(lines[0]) == COLUMNS
     assert len(lines) > 20
     numbers = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
@@ -182,7 +175,7 @@ def test_no_cell_starts_a_formula_and_no_markup_is_let_through(board: Path) -> N
         assert len(line) == len(COLUMNS)
         for cell in line:
             assert numbers.fullmatch(cell) or not re.match(r"\s*[=+\-@|%\t\r]", cell), cell
-    text = markdown_text(content)
+    text = markdown_text(spoiled)
     assert "<" not in text
     assert not re.search(r"(?<!\\)\]\(", text)
     tables = [line for line in text.splitlines() if line.startswith("|")]
@@ -190,17 +183,16 @@ def test_no_cell_starts_a_formula_and_no_markup_is_let_through(board: Path) -> N
 
 
 def hostile(value: Any, depth: int = 0) -> Any:
-    """Put a hostile text in place of every text of the rows and of what was rejected."""
+    """Replace every text of the rows and of the rejected submissions by a hostile one."""
     if isinstance(value, dict):
-        kept = {"kind", "main", "items", "board", "task", "version", "built"}
-        return {name: own if name in kept else hostile(own, depth + 1) for name, own in value.items()}
+        unchanged = {"kind", "main", "items", "board", "task", "version", "built"}
+        return {name: part if name in unchanged else hostile(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list):
-        return [hostile(own, depth + 1) for own in value]
+        return [hostile(part, depth + 1) for part in value]
     return HOSTILE if isinstance(value, str) else value
 
 
 def test_build_writes_the_board(board: Path, tmp_path: Path) -> None:
-    pytest.importorskip("conceptbench.leaderboard.page")
     out = build_board(board, tmp_path / "site")
     content = json.loads((out / "board.json").read_text())
     assert content["title"] == "Test"
@@ -212,7 +204,7 @@ def test_build_writes_the_board(board: Path, tmp_path: Path) -> None:
         build_board(board, board / "submissions" / "site")
 
 
-def test_an_empty_board_and_none(tmp_path: Path) -> None:
+def test_an_empty_board_and_a_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no folder submissions"):
         board_content(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):

@@ -1,4 +1,4 @@
-"""Explanations are verified against modules that are drawn again: their answers and their responses."""
+"""Explanations are verified against the answers and the responses of modules that are drawn again."""
 
 import json
 import shutil
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conceptbench.eval.explanation import evaluate_explanation
-from conceptbench.eval.explanation.records import RECORDS
+from conceptbench.eval.run import evaluate
+from conceptbench.eval.tasks import task_of
 from conceptbench.leaderboard.verify import verify
 
 EXPLAINER = """
@@ -23,13 +23,14 @@ class Own:
 
 @pytest.fixture(scope="module")
 def run(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An explainer that says the two strongest n-grams, with strings that SmolLM2 writes."""
+    """A run of an explainer that gives the two strongest n-grams, with strings that SmolLM2 writes."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "own_explainer.py").write_text(EXPLAINER)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
-        evaluate_explanation(
+        evaluate(
+            "explanation",
             explainer="python:own_explainer:Own",
             helper="local:smollm2",
             families=("lexical", "semantic"),
@@ -60,27 +61,24 @@ def reason(board: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_run_is_accepted_and_every_edit_of_it_is_not(
-    submission: Path, tmp_path: Path, load_module: Callable[[Path], ModuleType]
-) -> None:
-    made = load_module(Path(__file__).parent / "submissions.py")
+def test_a_run_is_accepted_and_every_edit_of_it_is_not(submission: Path, tmp_path: Path, made: ModuleType) -> None:
     assert reason(tmp_path) == ""
-    kept = {name: (submission / name).read_bytes() for name in ("result.json", "records.parquet")}
+    contents = {name: (submission / name).read_bytes() for name in ("result.json", "records.parquet")}
 
     def spoiled(change: Callable[[list[dict]], object]) -> str:
-        for name, content in kept.items():
+        for name, content in contents.items():
             (submission / name).write_bytes(content)
         rows = pq.read_table(submission / "records.parquet").to_pylist()
         change(rows)
-        made.write_table(submission, pa.Table.from_pylist(rows, schema=RECORDS))
+        made.write_table(submission, pa.Table.from_pylist(rows, schema=task_of("explanation").schema()))
         return reason(tmp_path)
 
     tested = next(
-        place
-        for place, row in enumerate(pq.read_table(submission / "records.parquet").to_pylist())
+        number
+        for number, row in enumerate(pq.read_table(submission / "records.parquet").to_pylist())
         if row["candidates"] and row["candidates"][0]["related"] and row["own_scores"]
     )
-    # A pattern that takes everything is an answer of the submitter's own.
+    # With a pattern that accepts everything, the submitter would have chosen the answer.
     assert "has another answer" in spoiled(lambda rows: rows[0]["answer"]["parts"][0].update(accept="."))
     assert "has another answer" in spoiled(lambda rows: rows[0]["answer"].update(name="anything"))
     assert "has another control" in spoiled(lambda rows: rows[0].update(control=not rows[0]["control"]))
@@ -96,7 +94,7 @@ def test_a_run_is_accepted_and_every_edit_of_it_is_not(
     assert "by its records" in spoiled(
         lambda rows: rows[tested]["candidates"][0].update(text=rows[tested]["answer"]["name"])
     )
-    for name, content in kept.items():
+    for name, content in contents.items():
         (submission / name).write_bytes(content)
     made.edit(submission, "result.json", lambda content: content["provenance"].update(plain_patterns=True))
     assert "plain_patterns" in reason(tmp_path)

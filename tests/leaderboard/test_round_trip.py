@@ -1,4 +1,4 @@
-"""The whole way: a store is published, loaded, evaluated; the result submitted, merged, verified, and on the board."""
+"""From a store to the board: published, loaded, evaluated, submitted, merged, verified, and ranked."""
 
 import json
 import subprocess
@@ -46,10 +46,10 @@ def test_from_a_store_to_the_board_and_back(
     env = hub_env(hub.endpoint, hub.token)
 
     def run(*command: str) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert hub.token not in done.stdout + done.stderr
-        return done.stdout
+        process = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+        assert hub.token not in process.stdout + process.stderr
+        return process.stdout
 
     def tool(*command: str) -> str:
         return run(sys.executable, "-m", "conceptbench", *command)
@@ -66,7 +66,7 @@ def test_from_a_store_to_the_board_and_back(
     assert concepts == store.concepts(model, 1)["concept"].to_pylist()
     assert labels == store.concepts(model, 1)["label"].to_pylist()
 
-    # Two annotators evaluated on what was published.
+    # Two annotators are evaluated on the published store.
     run(sys.executable, "-c", _DOWNLOAD, "org/concepts", "v1", "published")
     (tmp_path / "labels.csv").write_text("concept,label\n" + "".join(f"{name},words\n" for name in concepts))
     for name, annotator in (("lexical", "lexical"), ("words", "file:labels.csv")):
@@ -83,7 +83,7 @@ def test_from_a_store_to_the_board_and_back(
             name,
         )
 
-    # The board takes the dataset once its keepers ran something on it.
+    # The board accepts the dataset after its keepers ran a system on it.
     hub.add_repo("org/board", "dataset", {"board.toml": tool("board", "items", "lexical", "--name", "tiny").encode()})
     opened = [
         json.loads(tool("submit", name, "--board", "org/board", "--name", f"System {name}", "--json"))["opened"]
@@ -93,10 +93,10 @@ def test_from_a_store_to_the_board_and_back(
     run(sys.executable, "-c", _MERGE, "org/board", "1", "2")
     run(sys.executable, "-c", _DOWNLOAD, "org/board", "main", "board")
     verdicts = json.loads(tool("board", "verify", "board", "--json"))
-    assert [own["verdict"] for own in verdicts] == ["accepted", "accepted"], verdicts
+    assert [verdict["verdict"] for verdict in verdicts] == ["accepted", "accepted"], verdicts
     tool("board", "build", "board", "--out", "site")
     board = json.loads((tmp_path / "site" / "board.json").read_text())
-    (table,) = [own for own in board["tasks"] if any(row["kind"] == "self" for row in own["rows"])]
+    (table,) = [each for each in board["tasks"] if any(row["kind"] == "self" for row in each["rows"])]
     rows = {row["name"]: row for row in table["rows"] if row["kind"] == "self"}
     assert set(rows) == {"System lexical", "System words"}
     stated = read_result(tmp_path / "lexical").metrics["discrimination"]
