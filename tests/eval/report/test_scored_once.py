@@ -14,13 +14,13 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from conceptbench.eval import run as pipeline
 from conceptbench.eval import tasks
 from conceptbench.eval.compare import compare_results
-from conceptbench.eval.options import CHECKED, Names, Option
 from conceptbench.eval.report.write import report
 from conceptbench.eval.result import MetricKey
 from conceptbench.eval.rows import rows_of, schema_of, table_of
 from conceptbench.eval.run import evaluate
 from conceptbench.eval.stats.intervals import mean_metric
 from conceptbench.eval.task import Collected, Example, ItemScores, MetricInfo, Scores, Study, Task
+from conceptbench.runtime.options import CHECKED, Names, Option
 
 GUESSES = ("heads", "tails", "tails", "heads", "tails", "tails", "heads", "heads")
 

@@ -8,16 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from conceptbench.eval.methods.protolm.model import (
-    LinearClassifier,
-    LinearConfig,
-    LinearHead,
-    PrototypeClassifier,
-    PrototypeConfig,
-    PrototypeHead,
-    first_weights,
-)
-from conceptbench.eval.methods.protolm.tokens import Batch, KeptTokens, TokenEncoder, batches
+from conceptbench.eval.methods.protolm.heads import LinearHead, PrototypeHead, first_weights
+from conceptbench.eval.methods.protolm.model import LinearClassifier, PrototypeClassifier
+from conceptbench.eval.methods.protolm.settings import LinearConfig, PrototypeConfig
+from conceptbench.eval.methods.protolm.tokens import Batch, StoredTokens, TokenEncoder, batches
 from conceptbench.runtime.errors import InputError
 
 TEXTS = ["A dull film.", "The actors are wonderful, and so is the music of this long film.", "Why?", "A dull film."]
@@ -50,7 +44,7 @@ def reference_loss(head: PrototypeHead, batch: Batch, targets: torch.Tensor) -> 
     cohesion, separation = [], []
     for row, target in enumerate(targets.tolist()):
         tokens = [
-            state.double().numpy() for state, there in zip(batch.states[row], batch.mask[row], strict=True) if there
+            state.double().numpy() for state, real in zip(batch.states[row], batch.mask[row], strict=True) if real
         ]
         scores = np.array([vector @ np.tanh(matrix @ token + bias) for token in tokens])
         weights = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
@@ -58,9 +52,9 @@ def reference_loss(head: PrototypeHead, batch: Batch, targets: torch.Tensor) -> 
         for number, prototype in enumerate(prototypes):
             distance = config.length / np.sqrt(len(pooled)) * np.sqrt(((pooled - prototype) ** 2).sum())
             similarities[row, number] = 1 / (distance + config.eps)
-        own = sorted((s for s, c in zip(similarities[row], owner, strict=True) if c == target), reverse=True)
+        same = sorted((s for s, c in zip(similarities[row], owner, strict=True) if c == target), reverse=True)
         others = sorted((s for s, c in zip(similarities[row], owner, strict=True) if c != target), reverse=True)
-        cohesion.append(-np.mean(own[: config.nearest]))
+        cohesion.append(-np.mean(same[: config.nearest]))
         separation.append(np.mean(others[: config.nearest]))
     return similarities, float(np.mean(cohesion)), float(np.mean(separation))
 
@@ -76,8 +70,8 @@ def test_similarities_and_terms_are_those_of_plain_loops(prototypes: int, neares
     np.testing.assert_allclose(reading.similarities.detach(), similarities, rtol=1e-5)
     assert losses.cohesion.item() == pytest.approx(cohesion, rel=1e-5)
     assert losses.separation.item() == pytest.approx(separation, rel=1e-5)
-    own = np.array([[1.0 if c == k else -0.5 for c in head.owner.tolist()] for k in range(3)])
-    np.testing.assert_allclose(reading.logits.detach(), similarities @ own.T, rtol=1e-4)
+    weights = np.array([[1.0 if c == k else -0.5 for c in head.owner.tolist()] for k in range(3)])
+    np.testing.assert_allclose(reading.logits.detach(), similarities @ weights.T, rtol=1e-4)
     total = 2 * losses.cross_entropy.item() + 0.3 * cohesion + 0.7 * separation
     assert losses.total.item() == pytest.approx(total, rel=1e-5)
 
@@ -96,19 +90,19 @@ def test_each_term_alone_moves_similarities_the_way_the_paper_means(term: str) -
     batch, targets = draw(8, 6, 16), torch.tensor([0, 1] * 4)
     weights = {"cross_entropy": 0.0, "cohesion": 0.0, "separation": 0.0, term: 1.0}
     head = PrototypeHead(16, 2, PrototypeConfig(4, 2, length=0.1, **weights))
-    own = head.owner == targets[:, None]
+    same_class = head.owner == targets[:, None]
 
     def nearest(among: torch.Tensor) -> float:
         with torch.no_grad():
             return float(head(batch).similarities.masked_fill(~among, 0).topk(2, dim=1).values.mean())
 
-    before = nearest(own), nearest(~own)
+    before = nearest(same_class), nearest(~same_class)
     optimizer = torch.optim.SGD([head.prototypes], lr=0.05)
     for _ in range(20):
         optimizer.zero_grad()
         head.loss(head(batch), targets).total.backward()
         optimizer.step()
-    after = nearest(own), nearest(~own)
+    after = nearest(same_class), nearest(~same_class)
     if term == "cohesion":
         assert after[0] > 1.05 * before[0]
     else:
@@ -136,8 +130,8 @@ def test_padding_makes_no_difference(kind: type[LinearHead] | type[PrototypeHead
         torch.cat([batch.states.masked_fill(~batch.mask[..., None], torch.nan), torch.full((5, 3, 8), torch.inf)], 1),
         torch.cat([batch.mask, torch.zeros(5, 3, dtype=torch.bool)], 1),
     )
-    for own, other in zip(head(batch), head(longer), strict=True):
-        torch.testing.assert_close(own, other[:, : own.shape[1]])
+    for short, padded in zip(head(batch), head(longer), strict=True):
+        torch.testing.assert_close(short, padded[:, : short.shape[1]])
     attention = head(longer).attention
     torch.testing.assert_close(attention.sum(dim=1), torch.ones(5))
     assert attention[~longer.mask].abs().max() == 0
@@ -171,18 +165,18 @@ def test_the_last_layer_starts_at_one_and_minus_a_half() -> None:
 def test_attention_is_paid_to_the_texts_own_tokens(encoder: TokenEncoder) -> None:
     classifier = PrototypeClassifier.new(encoder, ["no", "yes"])
     tokens = encoder.read(TEXTS)
-    assert encoder.shown(tokens[0]) == ["a", "dull", "film", "."]
-    found = classifier.attention(tokens)
-    assert [len(own) for own in found] == [4, 15, 2, 4]
-    assert [float(own.sum()) for own in found] == pytest.approx([1.0] * 4, abs=1e-6)
+    assert encoder.strings(tokens[0]) == ["a", "dull", "film", "."]
+    attention = classifier.attention(tokens)
+    assert [len(of_text) for of_text in attention] == [4, 15, 2, 4]
+    assert [float(of_text.sum()) for of_text in attention] == pytest.approx([1.0] * 4, abs=1e-6)
 
 
-def test_kept_vectors_give_what_live_ones_do_in_memory_or_mapped(encoder: TokenEncoder, tmp_path: Path) -> None:
+def test_stored_vectors_give_what_live_ones_do_in_memory_or_mapped(encoder: TokenEncoder, tmp_path: Path) -> None:
     classifier = PrototypeClassifier.new(encoder, ["no", "yes"])
     live = classifier.read(classifier.texts(TEXTS))
-    memory = KeptTokens(encoder, TEXTS, dtype="float32")
-    mapped = KeptTokens(encoder, TEXTS, dtype="float32", memory_bytes=0, folder=tmp_path)
-    half = KeptTokens(encoder, TEXTS)
+    memory = StoredTokens(encoder, TEXTS, dtype="float32")
+    mapped = StoredTokens(encoder, TEXTS, dtype="float32", memory_bytes=0, folder=tmp_path)
+    half = StoredTokens(encoder, TEXTS)
     assert mapped.mapped
     assert not memory.mapped
     np.testing.assert_allclose(classifier.read(memory).pooled, live.pooled, atol=1e-5)
@@ -194,26 +188,26 @@ def test_pairs_are_read_together_and_a_text_without_tokens_is_read_too(encoder: 
     classifier = PrototypeClassifier.new(encoder, ["no", "yes"])
     pairs = classifier.read(classifier.texts([("It rains.", "It is wet."), ("It is wet.", "It rains.")]))
     assert np.abs(pairs.pooled[0] - pairs.pooled[1]).max() > 1e-3
-    shown = encoder.shown(encoder.read([("It rains.", "It is wet.")])[0])
-    assert shown == ["it", "rains", ".", "it", "is", "wet", "."]
+    strings = encoder.strings(encoder.read([("It rains.", "It is wet.")])[0])
+    assert strings == ["it", "rains", ".", "it", "is", "wet", "."]
     assert np.isfinite(classifier.read(classifier.texts([" "])).logits).all()
 
 
 def test_batches_hold_every_row_once_and_are_bounded() -> None:
     lengths = np.random.default_rng(0).integers(1, 60, size=200)
-    found = list(batches(lengths, 100))
-    assert sorted(np.concatenate(found).tolist()) == list(range(200))
-    assert max(len(rows) * lengths[rows].max() for rows in found) <= 100
+    groups = list(batches(lengths, 100))
+    assert sorted(np.concatenate(groups).tolist()) == list(range(200))
+    assert max(len(rows) * lengths[rows].max() for rows in groups) <= 100
 
 
 def test_a_saved_classifier_is_read_back(encoder: TokenEncoder, tmp_path: Path) -> None:
     classifier = PrototypeClassifier.new(encoder, ["no", "yes"], PrototypeConfig(3, 2), seed=4)
     classifier.save_pretrained(tmp_path)
-    found = PrototypeClassifier.from_pretrained(tmp_path, device="cpu")
-    assert found.labels == ["no", "yes"]
-    assert found.head.config == PrototypeConfig(3, 2)
-    for own, other in zip(classifier.read(classifier.texts(TEXTS)), found.read(found.texts(TEXTS)), strict=True):
-        np.testing.assert_array_equal(own, other)
+    loaded = PrototypeClassifier.from_pretrained(tmp_path, device="cpu")
+    assert loaded.labels == ["no", "yes"]
+    assert loaded.head.config == PrototypeConfig(3, 2)
+    for saved, again in zip(classifier.read(classifier.texts(TEXTS)), loaded.read(loaded.texts(TEXTS)), strict=True):
+        np.testing.assert_array_equal(saved, again)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
     linear = LinearClassifier.new(encoder, ["a", "b", "c"], LinearConfig(8))
     linear.save_pretrained(tmp_path / "linear")
@@ -221,15 +215,15 @@ def test_a_saved_classifier_is_read_back(encoder: TokenEncoder, tmp_path: Path) 
 
 
 def test_a_tuned_encoder_is_saved_with_its_weights(one_layer_minilm: str, tmp_path: Path) -> None:
-    own = TokenEncoder(one_layer_minilm, device="cpu")
-    classifier = LinearClassifier.new(own, ["no", "yes"], tuned=True)
+    encoder = TokenEncoder(one_layer_minilm, device="cpu")
+    classifier = LinearClassifier.new(encoder, ["no", "yes"], tuned=True)
     with torch.no_grad():
-        for value in own.network.parameters():
+        for value in encoder.network.parameters():
             value.mul_(1.01)
     classifier.save_pretrained(tmp_path)
-    found = LinearClassifier.from_pretrained(tmp_path, device="cpu")
+    loaded = LinearClassifier.from_pretrained(tmp_path, device="cpu")
     np.testing.assert_array_equal(
-        classifier.read(classifier.texts(TEXTS)).pooled, found.read(found.texts(TEXTS)).pooled
+        classifier.read(classifier.texts(TEXTS)).pooled, loaded.read(loaded.texts(TEXTS)).pooled
     )
 
 
