@@ -8,9 +8,9 @@ from conceptbench.eval.methods.protolm.explaining import prototype_modules
 from conceptbench.eval.methods.protolm.model import PrototypeClassifier
 from conceptbench.eval.methods.protolm.tokens import Text
 from conceptbench.eval.methods.sasc.candidates import Candidate, ranked, score_candidates
-from conceptbench.eval.methods.sasc.ngrams import drawn as draw_ngrams
-from conceptbench.eval.methods.sasc.ngrams import ngrams_of, respond
-from conceptbench.eval.methods.sasc.sasc import CONSIDERED, SASC, Subject
+from conceptbench.eval.methods.sasc.ngrams import draw_ngrams, ngrams_of, respond
+from conceptbench.eval.methods.sasc.parameters import CONSIDERED
+from conceptbench.eval.methods.sasc.sasc import SASC, Subject
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.llm import LLM
 from conceptbench.runtime.progress import Progress
