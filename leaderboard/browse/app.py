@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from conceptbench.benchmark.store import ConceptStore
-from conceptbench.eval.report.axes import signed
+from conceptbench.eval.report.numbers import signed
 from conceptbench.leaderboard.browse.layers import Layers, Tokens
 from conceptbench.leaderboard.browse.nearest import in_layer, in_other_layers
 from conceptbench.leaderboard.browse.search import ORDERS, PER_PAGE, find
