@@ -5,7 +5,7 @@
 Both explain modules (minus the distance of MiniLM's embeddings to a keyword) over one corpus, with the paper's
 parameters: n-grams up to 3, 50 considered, 30 shown for each of 5 summaries, 10 strings of either sort, SmolLM2 as
 helper in this process. imodelsx asks for a module at a time and a reply at a time; ours embeds each n-gram once for all
-modules and asks for all replies together. imodelsx and what it imports are not among the packages of the lock.
+modules and asks for all replies together. imodelsx and what it imports are not among the packages of the lock file.
 Prints seconds by step, the ratios, and how many of its 50 strongest n-grams are among ours.
 """
 
@@ -25,7 +25,8 @@ import numpy as np
 
 from conceptbench.benchmark.modules.responses import EmbeddingModule, module_of
 from conceptbench.eval.methods.sasc.ngrams import ngrams_of, respond
-from conceptbench.eval.methods.sasc.sasc import CONSIDERED, SASC, SHOWN, STRINGS, SUMMARIES, Subject
+from conceptbench.eval.methods.sasc.parameters import CONSIDERED, PER_SUMMARY, STRINGS, SUMMARIES
+from conceptbench.eval.methods.sasc.sasc import SASC, Subject
 from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.llm import LLM, Message, Request
 from conceptbench.runtime.progress import Silent
@@ -61,11 +62,11 @@ def main() -> None:
     if theirs is None:
         print(f"imodelsx is not installed: {INSTALL}", file=sys.stderr)
         return
-    found, its_embedding, its_asking = theirs
+    its_top, its_embedding, its_asking = theirs
     print(f"imodelsx      {its_embedding:7.1f} {its_asking:7.1f}")
     ratio = (its_embedding + its_asking) / (embedding + asking)
     print(f"faster by     {its_embedding / embedding:7.1f} {its_asking / asking:7.1f}   in all {ratio:.1f}")
-    for name, ngrams in found.items():
+    for name, ngrams in its_top.items():
         print(f"{name}: of its {len(ngrams)} strongest n-grams {len(set(ngrams) & set(top[name]))} are among ours")
 
 
@@ -76,7 +77,7 @@ def ours(
     start = time.perf_counter()
     ngrams = ngrams_of(texts)
     responses = respond({name: (module, ngrams) for name, module in modules.items()})
-    top = {name: own.strongest(CONSIDERED) for name, own in responses.items()}
+    top = {name: of_module.strongest(CONSIDERED) for name, of_module in responses.items()}
     embedded = time.perf_counter()
     SASC().explain([Subject(name, module, top[name]) for name, module in modules.items()], helper, Silent())
     return top, embedded - start, time.perf_counter() - embedded
@@ -85,7 +86,10 @@ def ours(
 def imodelsx(
     texts: Sequence[str], modules: dict[str, EmbeddingModule], helper: LLM
 ) -> tuple[dict[str, list[str]], float, float] | None:
-    """Give the same of imodelsx; its template of phrases is chosen, as in the paper."""
+    """Give what `ours` gives, of imodelsx; None where it is not installed.
+
+    Its template of phrases is chosen, as in the paper.
+    """
     try:
         steps = importlib.import_module("imodelsx.sasc.m1_ngrams")
         generate = importlib.import_module("imodelsx.sasc.m3_generate")
@@ -99,9 +103,9 @@ def imodelsx(
 
     def timed(*args: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        found = plain(*args, **options)
+        ngrams = plain(*args, **options)
         seconds[0] += time.perf_counter() - start
-        return found
+        return ngrams
 
     def reply(prompt: str, max_new_tokens: int = 32, **_: Any) -> str:
         return helper.complete([_request(prompt, max_new_tokens)])[0].text or ""
@@ -112,23 +116,23 @@ def imodelsx(
     for name, module in modules.items():
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            found = api.explain_module_sasc(
+            explanation = api.explain_module_sasc(
                 list(texts),
                 _always_finite(module),
                 use_cache=False,
                 num_summaries=SUMMARIES,
-                num_top_ngrams_to_use=SHOWN,
+                num_top_ngrams_to_use=PER_SUMMARY,
                 num_top_ngrams_to_consider=CONSIDERED,
                 num_synthetic_strs=STRINGS,
             )
         seconds[1] += time.perf_counter() - start
-        top[name] = list(found["ngrams_list"])[:CONSIDERED]
+        top[name] = list(explanation["ngrams_list"])[:CONSIDERED]
     return top, seconds[0], seconds[1] - seconds[0]
 
 
 def _always_finite(module: EmbeddingModule) -> Callable[[Sequence[str]], np.ndarray]:
     """Answer an empty list too, which it asks about where the helper wrote no string."""
-    return lambda asked: module(asked) if len(asked) else np.zeros(1)
+    return lambda texts: module(texts) if len(texts) else np.zeros(1)
 
 
 def _request(prompt: str, tokens: int) -> Request:

@@ -1,7 +1,7 @@
 """Language models as judges of explanations: is a run's best one the same in substance as the module's true one?
 
-A judge sees two descriptions, in an order that changes, and not which of them is the true one, nor whether the other
-is a run's or a planted control: another true wording of the same answer, or one of an unrelated answer.
+A judge sees two descriptions, in an order that changes. It is not told which of them is the true one, nor whether the
+other one is a run's or a planted control: another true wording of the same answer, or one of an unrelated answer.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
 from conceptbench.benchmark.modules import Answer
 from conceptbench.benchmark.modules.answers import apart
-from conceptbench.eval.explanation.records import Record, answer_of
+from conceptbench.eval.explanation.options import ExplanationOptions
+from conceptbench.eval.explanation.records import BEST, DIFFERENT, SAME, Judgement, Record, Role, answers_of
 from conceptbench.eval.judges.asking import (
     ANSWER_TOKENS,
     LEAD,
@@ -34,16 +35,14 @@ from conceptbench.eval.judges.asking import (
 )
 from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.draws import generator_of
-from conceptbench.runtime.journal import Journal
 from conceptbench.runtime.llm import KINDS, LLM, Message, Request, Usage, parse_system, public_name
 from conceptbench.runtime.models import model_config
 from conceptbench.runtime.progress import Progress
 
-BEST: Final = "best"
-SAME: Final = "same"
-DIFFERENT: Final = "different"
 LONGEST_SHOWN: Final = 500
 """Characters of a description that a judge is shown."""
+
+_NOT_ASKED = "not asked: the explanation addresses its rater"
 
 _YES_NO = re.compile(LEAD + r"(yes|no)\b\W*(?:$|they\b|the two\b|both\b|because\b)", re.IGNORECASE | re.MULTILINE)
 
@@ -61,25 +60,33 @@ class Question:
 
 @dataclass(frozen=True)
 class Pair:
-    """A text that is to be held against the true explanation of its record's module.
+    """A text that judges compare with the true explanation of a record's module.
 
-    `role` is `best` for a run's explanation, `same` and `different` for planted controls.
+    Attributes
+    ----------
+    row : of the record that gets the judgements.
+    role : `best` for a run's explanation, `same` and `different` for planted controls.
+    text : what is compared.
+    reference : the true explanation.
     """
 
-    record: Record
-    role: str
+    row: int
+    role: Role
     text: str
-
-    @property
-    def reference(self) -> str:
-        """The true explanation."""
-        explanation: str = self.record["answer"]["explanation"]
-        return explanation
+    reference: str
 
     @property
     def addresses_rater(self) -> bool:
-        """Whether the text speaks to who judges it: then nobody is asked, and it is not equivalent."""
+        """Whether the text speaks to those who judge it: then no judge is asked, and it is not equivalent."""
         return addresses_rater(self.text)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Records with their judgements, and what each judge's answers took, by its name in files."""
+
+    records: Sequence[Record]
+    usage: Mapping[str, Usage]
 
 
 @cache
@@ -97,83 +104,110 @@ def load_question() -> Question:
 def plant(records: Sequence[Record], seed: int) -> list[Pair]:
     """Plant controls: for each module with an answer, a wording that is true of it and one of an unrelated answer.
 
-    Both are names or aliases, so that their form tells nothing, and stand at the module's first record; modules that a
-    limit left out take part. A true wording that the explanation holds word for word is taken only where there is no
-    other.
+    Both are names or aliases, so that their form tells nothing, and are put into the module's first record; modules
+    that a limit left out take part. A true wording that the explanation holds word for word is taken only where the
+    answer has no other.
     """
-    first: dict[str, Record] = {}
-    for record in records:
-        first.setdefault(record["module"], record)
-    answers = {module: answer for module, record in first.items() if (answer := answer_of(record)) is not None}
+    answers = answers_of(records)
+    rows: dict[str, int] = {}
+    for row, record in enumerate(records):
+        rows.setdefault(record.module, row)
     pairs = []
     for module, answer in answers.items():
-        own = [text for text in _wordings(answer) if text.casefold() != answer.explanation.casefold()]
-        reworded = [text for text in own if text.casefold() not in answer.explanation.casefold()]
-        others = [text for other in answers.values() if apart(answer, other) for text in _wordings(other)]
-        for role, texts in ((SAME, reworded or own), (DIFFERENT, others)):
+        wordings = [text for text in _wordings(answer) if text.casefold() != answer.explanation.casefold()]
+        reworded = [text for text in wordings if text.casefold() not in answer.explanation.casefold()]
+        unrelated = [text for rival in answers.values() if apart(answer, rival) for text in _wordings(rival)]
+        choices: tuple[tuple[Role, list[str]], ...] = ((SAME, reworded or wordings), (DIFFERENT, unrelated))
+        for role, texts in choices:
             if texts:
                 text = texts[int(generator_of("control", seed, module, role).integers(len(texts)))]
-                pairs.append(Pair(first[module], role, text))
+                pairs.append(Pair(rows[module], role, text, answer.explanation))
     return pairs
 
 
-@dataclass(frozen=True)
-class Panel:
-    """The judges of a run; `options` are those of their clients, see `open_llm`."""
+def best_pairs(records: Sequence[Record], best: Mapping[int, str | None]) -> dict[int, Pair]:
+    """Pair best explanations with the true ones, where there are both; by the record's row.
 
-    judges: Sequence[str]
-    allow_self_judging: bool
-    options: Mapping[str, Any]
+    Parameters
+    ----------
+    records : all of a run.
+    best : the text of the best explanation of some rows, None where a row has none.
+    """
+    return {
+        row: Pair(row, BEST, text, answer.explanation)
+        for row, text in best.items()
+        if text is not None and (answer := records[row].answer) is not None
+    }
 
-    def check(self, helpers: Iterable[str | None]) -> None:
-        """Refuse judges that may not sit or cannot be asked, before any work is done.
 
-        Parameters
-        ----------
-        helpers : the systems that wrote the explanations; in published runs they are bare names of models.
+def check_panel(options: ExplanationOptions, helpers: Iterable[str | None]) -> None:
+    """Refuse judges that may not judge or cannot be asked, before any work is done.
 
-        Raises
-        ------
-        InputError
-            if a judge would judge itself, sits twice, is no language model, or has no key or weights.
-        """
-        for helper in sorted({helper or "" for helper in helpers} | {""}):
-            system = helper if not helper or helper.partition(":")[0] in KINDS else f"openai:{helper}"
-            check_judges(self.judges, system, allow_self_judging=self.allow_self_judging)
-        for judge in self.judges:
-            kind, name = parse_system(judge)
-            if kind == "local":
-                model_config(name)
-            open_llm(judge, **self.options).close()
+    Parameters
+    ----------
+    options : those of the judges are read.
+    helpers : the systems that wrote the explanations; in published runs they are bare names of models.
 
-    def judge(
-        self, records: Sequence[Record], best: Sequence[str | None], folder: Path, seed: int, progress: Progress
-    ) -> dict[str, Usage]:
-        """Have each judge compare the best explanations, and planted controls, with the true ones.
+    Raises
+    ------
+    InputError
+        if a judge would judge itself, is named twice, is no language model, or has no key or weights.
+    """
+    for helper in sorted({helper or "" for helper in helpers} | {""}):
+        system = helper if not helper or helper.partition(":")[0] in KINDS else f"openai:{helper}"
+        check_judges(options.judges, system, allow_self_judging=options.allow_self_judging)
+    for judge in options.judges:
+        check_askable(judge, options.judge_server)
 
-        Parameters
-        ----------
-        records : their judgements are put into them.
-        best : each record's best explanation, None where there is none.
-        folder : of the run, where the journal is.
 
-        Returns
-        -------
-        what the judges' answers took, by their names in files.
-        """
-        if not self.judges:
-            return {}
-        known = [(record, text) for record, text in zip(records, best, strict=True) if record["answer"] is not None]
-        pairs = [*(Pair(record, BEST, text) for record, text in known if text is not None), *plant(records, seed)]
-        used = {}
-        with Journal(folder / "journal.sqlite") as journal:
-            for system in self.judges:
-                client = open_llm(system, journal=journal, **self.options)
-                try:
-                    used[public_name(system)] = _judge(pairs, system, client, seed, progress)
-                finally:
-                    client.close()
-        return used
+def check_askable(system: str, base_url: str | None) -> None:
+    """Refuse a language model that has no key or no weights.
+
+    Raises
+    ------
+    InputError
+        if that is so, or it is none.
+    """
+    kind, name = parse_system(system)
+    if kind == "local":
+        model_config(name)
+    open_llm(system, base_url=base_url).close()
+
+
+def judge(
+    records: Sequence[Record],
+    best: Mapping[int, str | None],
+    judges: Sequence[str],
+    open_judge: Callable[[str], LLM],
+    *,
+    seed: int,
+    progress: Progress,
+) -> Judged:
+    """Have each judge compare the best explanations, and planted controls, with the true explanations.
+
+    Parameters
+    ----------
+    records : of the run, without judgements.
+    best : the text of each run's best explanation, None where it has none, by the record's row.
+    judges : systems.
+    open_judge : gives a judge's client.
+    seed : of the controls and of the order of the options.
+    progress : shows how far the judges are.
+    """
+    if not judges:
+        return Judged(records, {})
+    pairs = [*best_pairs(records, best).values(), *plant(records, seed)]
+    judgements: defaultdict[int, list[Judgement]] = defaultdict(list)
+    usage = {}
+    for system in judges:
+        name = public_name(system)
+        stated, usage[name] = _judgements(pairs, name, open_judge(system), seed, progress)
+        for pair, judgement in zip(pairs, stated, strict=True):
+            judgements[pair.row].append(judgement)
+    return Judged(
+        [replace(record, judgements=tuple(judgements[row])) for row, record in enumerate(records)],
+        usage,
+    )
 
 
 def read_equivalence(text: str, order: Sequence[str]) -> bool | None:
@@ -185,23 +219,25 @@ def read_equivalence(text: str, order: Sequence[str]) -> bool | None:
     return match[1].casefold() == "yes" if match else None
 
 
-def _judge(pairs: Sequence[Pair], system: str, client: LLM, seed: int, progress: Progress) -> Usage:
-    """Have a judge compare pairs, and put its judgements into their records; give what its answers took."""
-    name = public_name(system)
-    asked = [(pair, *_order(pair, name, seed)) for pair in pairs if not pair.addresses_rater]
-    requests = [_request(*one) for one in asked]
+def _judgements(
+    pairs: Sequence[Pair], name: str, client: LLM, seed: int, progress: Progress
+) -> tuple[list[Judgement], Usage]:
+    """Have a judge compare pairs; give its judgements, and what its answers took."""
+    indices = [index for index, pair in enumerate(pairs) if not pair.addresses_rater]
+    orders = [_order(pairs[index], name, seed) for index in indices]
+    requests = [
+        _request(pairs[index], options, reference_first)
+        for index, (options, reference_first) in zip(indices, orders, strict=True)
+    ]
     replies, used = ask(client, requests, f"Judging explanations with {name}", progress)
-    for pair in pairs:
-        if pair.addresses_rater:
-            _add(pair, name, False, "not asked: the explanation addresses its rater")
-    for (pair, order, _), reply in zip(asked, replies, strict=True):
-        _add(pair, name, read_equivalence(reply_text(reply), order), (reply.text or reply.detail or "")[:LONGEST_RAW])
-    return used
-
-
-def _add(pair: Pair, rater: str, equivalent: bool | None, raw: str) -> None:
-    judgement = {"rater": rater, "role": pair.role, "text": pair.text, "equivalent": equivalent, "raw": raw}
-    pair.record["judgements"].append(judgement)
+    answers: dict[int, tuple[bool | None, str]] = {
+        index: (read_equivalence(reply_text(reply), options), (reply.text or reply.detail or "")[:LONGEST_RAW])
+        for index, (options, _), reply in zip(indices, orders, replies, strict=True)
+    }
+    return [
+        Judgement(name, pair.role, pair.text, *answers.get(index, (False, _NOT_ASKED)))
+        for index, pair in enumerate(pairs)
+    ], used
 
 
 def _wordings(answer: Answer) -> list[str]:
@@ -210,7 +246,7 @@ def _wordings(answer: Answer) -> list[str]:
 
 
 def _order(pair: Pair, judge_name: str, seed: int) -> tuple[tuple[str, str], bool]:
-    """Draw the order of the options, and whether the true explanation stands first."""
+    """Draw the order of the options, and whether the true explanation is the first of the two texts."""
     generator = generator_of("equivalence", seed, judge_name, pair.reference, pair.text)
     options = (SAME, DIFFERENT) if generator.integers(2) else (DIFFERENT, SAME)
     return options, bool(generator.integers(2))
@@ -222,21 +258,21 @@ def _request(pair: Pair, order: tuple[str, str], reference_first: bool) -> Reque
     for number, example in enumerate(question.examples):
         # Their answers go through the letters, so that neither is favoured: A, A, B, B.
         role = SAME if example["same"] else DIFFERENT
-        own = (SAME, DIFFERENT) if (number % 4 < 2) == example["same"] else (DIFFERENT, SAME)
+        options = (SAME, DIFFERENT) if (number % 4 < 2) == example["same"] else (DIFFERENT, SAME)
         turns += [
-            Message("user", _asked(question, example["one"], example["two"], own)),
-            Message("assistant", LETTERS[own.index(role)]),
+            Message("user", _question_text(question, example["one"], example["two"], options)),
+            Message("assistant", LETTERS[options.index(role)]),
         ]
-    one, two = (pair.reference, pair.text) if reference_first else (pair.text, pair.reference)
-    turns.append(Message("user", _asked(question, one, two, order)))
+    first, second = (pair.reference, pair.text) if reference_first else (pair.text, pair.reference)
+    turns.append(Message("user", _question_text(question, first, second, order)))
     return Request(tuple(turns), max_tokens=ANSWER_TOKENS)
 
 
-def _asked(question: Question, one: str, two: str, order: Sequence[str]) -> str:
-    listed = "\n".join(f"{letter}) {question.options[role]}" for letter, role in zip(LETTERS, order, strict=False))
-    return fill(question.question, one=_shown(one), two=_shown(two), options=listed)
+def _question_text(question: Question, first: str, second: str, order: Sequence[str]) -> str:
+    options = "\n".join(f"{letter}) {question.options[role]}" for letter, role in zip(LETTERS, order, strict=False))
+    return fill(question.question, one=_on_one_line(first), two=_on_one_line(second), options=options)
 
 
-def _shown(text: str) -> str:
+def _on_one_line(text: str) -> str:
     """Quote a description on one line, so that it can hold no question of its own."""
     return quoted(" ".join(text.split())[:LONGEST_SHOWN])

@@ -1,125 +1,168 @@
-"""The rows of the explanation task's records: a row is one run, one module explained once under one setting."""
+"""The records of an explanation run: a row is one run, in which a module is explained once under one setting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from conceptbench.benchmark.modules import Answer, Part
-from conceptbench.eval.result import read_rows
+from conceptbench.benchmark.modules import Answer, KnownModule, Part
+from conceptbench.benchmark.modules.answers import Rule
+from conceptbench.eval.methods.sasc.candidates import TestedExplanation
+from conceptbench.eval.rows import Int32, rows_of, schema_of
 
-Record = dict[str, Any]
-
-_TEXTS = pa.list_(pa.string())
-_NUMBERS = pa.list_(pa.float64())
-
-RECORDS: Final = pa.schema(
-    [
-        ("run", pa.string()),
-        ("module", pa.string()),
-        ("family", pa.string()),
-        ("setting", pa.string()),
-        ("repeat", pa.int32()),
-        ("helper", pa.string()),
-        (
-            "answer",
-            pa.struct(
-                [
-                    ("name", pa.string()),
-                    ("aliases", _TEXTS),
-                    ("explanation", pa.string()),
-                    ("rule", pa.string()),
-                    (
-                        "parts",
-                        pa.list_(
-                            pa.struct(
-                                [
-                                    ("name", pa.string()),
-                                    ("accept", pa.string()),
-                                    ("concept", pa.string()),
-                                    ("kin", _TEXTS),
-                                ]
-                            )
-                        ),
-                    ),
-                ]
-            ),
-        ),
-        ("control", pa.bool_()),
-        ("fit", pa.float64()),
-        ("fit_p", pa.float64()),
-        ("ngrams", pa.int64()),
-        ("spread", pa.float64()),
-        ("top_ngrams", _TEXTS),
-        ("baseline_tfidf", pa.string()),
-        (
-            "candidates",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("text", pa.string()),
-                        ("related", _TEXTS),
-                        ("unrelated", _TEXTS),
-                        ("related_values", _NUMBERS),
-                        ("unrelated_values", _NUMBERS),
-                        ("score", pa.float64()),
-                    ]
-                )
-            ),
-        ),
-        ("reason", pa.string()),
-        ("own_scores", pa.list_(pa.struct([("module", pa.string()), ("score", pa.float64())]))),
-        (
-            "judgements",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("rater", pa.string()),
-                        ("role", pa.string()),
-                        ("text", pa.string()),
-                        ("equivalent", pa.bool_()),
-                        ("raw", pa.string()),
-                    ]
-                )
-            ),
-        ),
-    ]
-)
-"""`candidates` stand in the order in which the explainer gave them, their strings with the module's responses; `score`
-is what the explainer itself said of them, if anything. `answer` is the module's, null where none is known; a `control`
-responds to nothing; `fit` and `fit_p` are those of `KnownModule`. `reason` says why
-there is no candidate: `constant`, `no answer`, or `not run` (a module that a limit left out: its answer takes part in
-judging whether an explanation says too much). `own_scores` are what the best candidate's strings score on every module
-of the run, in standard deviations of that module. A judgement says whether a text describes the same as the module's
-true explanation, null where the reply cannot be read: the `best` explanation of the run, or, at a module's first
-record, a planted control that is the `same` or `different`."""
+Role = Literal["best", "same", "different"]
+"""What a judged text is: the best explanation of a run, or a planted control."""
 
 NOT_RUN: Final = "not run"
+CONSTANT: Final = "constant"
+NO_ANSWER: Final = "no answer"
+
+BEST: Final = "best"
+SAME: Final = "same"
+DIFFERENT: Final = "different"
 
 
-def answer_row(answer: Answer | None) -> Record | None:
-    """Give an answer as it stands in the records."""
-    return None if answer is None else asdict(answer)
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """A module's answer, see `benchmark.modules.Answer`."""
+
+    name: str
+    aliases: tuple[str, ...]
+    explanation: str
+    rule: Rule
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, answer: Answer) -> Self:
+        """Record an answer."""
+        return cls(answer.name, answer.aliases, answer.explanation, answer.rule, answer.parts)
+
+    @property
+    def answer(self) -> Answer:
+        """The answer that was recorded."""
+        return Answer(self.name, self.aliases, self.explanation, self.parts, self.rule)
 
 
-def answer_of(record: Record) -> Answer | None:
-    """Read the answer of a record's module; None where none is known."""
-    row = record["answer"]
-    if row is None:
-        return None
-    parts = tuple(Part(p["name"], p["accept"], p["concept"], tuple(p["kin"])) for p in row["parts"])
-    return Answer(row["name"], tuple(row["aliases"]), row["explanation"], parts, row["rule"])
+@dataclass(frozen=True)
+class RecordedCandidate(TestedExplanation):
+    """A candidate: its strings with the module's responses, and the score that the explainer itself gave, if any."""
+
+    score: float | None = None
+
+    @classmethod
+    def of(cls, tested: TestedExplanation, score: float | None) -> Self:
+        """Record a candidate with the explainer's score."""
+        return cls(
+            tested.text,
+            tested.related,
+            tested.unrelated,
+            tested.related_values,
+            tested.unrelated_values,
+            score,
+        )
 
 
-def records_table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Put records into a table."""
-    return pa.Table.from_pylist(list(records), schema=RECORDS)
+@dataclass(frozen=True)
+class ModuleScore:
+    """What an explanation's strings score on a module of the run, in standard deviations of that module."""
+
+    module: str
+    score: float
 
 
-def read_records(folder: Path) -> list[Record]:
-    """Read the records of a run's folder; see `result.read_rows`."""
-    return read_rows(folder, RECORDS, "explanation")
+@dataclass(frozen=True)
+class Judgement:
+    """A judge's decision whether a text describes the same as the true explanation of the record's module.
+
+    `role` says what the text is: the `best` explanation of the run or, at a module's first record, a planted control
+    that is the `same` or `different`. `equivalent` is None where the reply `raw` cannot be read.
+    """
+
+    rater: str
+    role: Role
+    text: str
+    equivalent: bool | None
+    raw: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of the records.
+
+    Attributes
+    ----------
+    run : its name, `<module>/<setting>/<repeat>`; None for a module that was not run.
+    module, family : what was explained.
+    setting, repeat, helper : how; `helper` is the language model that helped.
+    answer : the module's; None where none is known.
+    control : whether the module responds to nothing.
+    fit, fit_p : those of `KnownModule`.
+    ngrams, spread : how many n-grams the module responded to, and the standard deviation of its responses.
+    top_ngrams : its strongest n-grams under the setting, strongest first.
+    baseline_tfidf : the most typical word of these.
+    candidates : in the order in which the explainer gave them.
+    reason : why there is no candidate: `constant` (the module always responds the same), `no answer`, or `not run`, of
+        a module that a limit left out, whose answer takes part in judging whether an explanation says too much.
+    own_scores : what the best candidate's strings score on every module of the run that is no control.
+    judgements : of the judges.
+    """
+
+    run: str | None
+    module: str
+    family: str
+    setting: str | None
+    repeat: Int32 | None
+    helper: str | None
+    answer: RecordedAnswer | None
+    control: bool
+    fit: float | None = None
+    fit_p: float | None = None
+    ngrams: int | None = None
+    spread: float | None = None
+    top_ngrams: tuple[str, ...] = ()
+    baseline_tfidf: str | None = None
+    candidates: tuple[RecordedCandidate, ...] = ()
+    reason: Literal["constant", "no answer", "not run"] | None = None
+    own_scores: tuple[ModuleScore, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+
+
+def schema() -> pa.Schema:
+    """Give the records' Arrow schema."""
+    return schema_of(Record)
+
+
+def rows(records: pa.Table) -> list[Record]:
+    """Read the records' rows."""
+    return rows_of(records, Record)
+
+
+def rows_that_were_run(records: pa.Table) -> pa.Table:
+    """Leave out the rows of modules that were not run."""
+    return records.filter(pc.fill_null(pc.not_equal(records["reason"], NOT_RUN), True))
+
+
+def not_run(module: KnownModule) -> Record:
+    """Make the record of a module that was not run, which holds its answer alone."""
+    return Record(
+        run=None,
+        module=module.id,
+        family=module.family,
+        setting=None,
+        repeat=None,
+        helper=None,
+        answer=None if module.answer is None else RecordedAnswer.of(module.answer),
+        control=module.control,
+        fit=module.fit,
+        fit_p=module.fit_p,
+        reason=NOT_RUN,
+    )
+
+
+def answers_of(records: Sequence[Record]) -> dict[str, Answer]:
+    """Give the known answers by module, also of modules that were not run."""
+    return {record.module: record.answer.answer for record in records if record.answer is not None}

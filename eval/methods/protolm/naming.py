@@ -12,8 +12,9 @@ from conceptbench.eval.methods.protolm.explaining import Neighbour, prototype_mo
 from conceptbench.eval.methods.protolm.model import PrototypeClassifier
 from conceptbench.eval.methods.protolm.tokens import Text
 from conceptbench.eval.methods.sasc.candidates import Candidate, ranked, score_candidates
-from conceptbench.eval.methods.sasc.ngrams import drawn, ngrams_of, respond
-from conceptbench.eval.methods.sasc.sasc import CONSIDERED, SASC, Subject
+from conceptbench.eval.methods.sasc.ngrams import draw_ngrams, ngrams_of, respond
+from conceptbench.eval.methods.sasc.parameters import CONSIDERED
+from conceptbench.eval.methods.sasc.sasc import SASC, Subject
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.files import write_json
@@ -58,7 +59,7 @@ def name_prototypes(
     the best candidate of each prototype that got one.
     """
     flat = [part for text in texts for part in ((text,) if isinstance(text, str) else text)]
-    ngrams = drawn(ngrams_of(flat), max_ngrams, seed)
+    ngrams = draw_ngrams(ngrams_of(flat), max_ngrams, seed)
     modules = prototype_modules(classifier)
     names = {f"P{number:03d}": number for number in numbers}
     responses = respond({name: (modules[number], ngrams) for name, number in names.items()}, progress=progress)

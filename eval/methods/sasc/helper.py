@@ -1,4 +1,4 @@
-"""The helper LLM: it summarises phrases, and writes phrases that fit a description or do not."""
+"""The questions to the helper, the language model that summarises phrases and writes phrases, and its answers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,13 @@ def strings_request(explanation: str, count: int, *, related: bool) -> Request:
 
 
 def read_summary(reply: Reply) -> str | None:
-    """Read an explanation: one line, without a lead such as "The common theme is"; None where there is none."""
+    """Read an explanation: one line, without a lead such as "The common theme is"; None where there is none.
+
+    Examples
+    --------
+    >>> read_summary(Reply('The common theme is "fish".'))
+    'fish'
+    """
     line = next((line.strip() for line in reply_text(reply).splitlines() if line.strip()), "")
     line = _BULLET.sub("", line).strip(_QUOTES + " ")
     for lead in _LEADS:
@@ -114,9 +120,19 @@ def read_summary(reply: Reply) -> str | None:
 
 
 def read_strings(reply: Reply, count: int) -> list[str]:
-    """Read a list of phrases in whatever style: a line each, numbered, bulleted, JSON, or on one line with semicolons.
+    """Read a list of phrases in any style: a line each, numbered, bulleted, JSON, or on one line with semicolons.
 
     Numbers inside a phrase stay. Lines of code or markup, over-long ones and repetitions are left out.
+
+    Parameters
+    ----------
+    reply : of the helper.
+    count : phrases at most.
+
+    Examples
+    --------
+    >>> read_strings(Reply("1. a trout\\n2. an eel"), 10)
+    ['a trout', 'an eel']
     """
     text = reply_text(reply)
     lines = _from_json(text)
@@ -127,13 +143,13 @@ def read_strings(reply: Reply, count: int) -> list[str]:
         if reply.reason == "cut" and len(lines) > 1:
             # The last one was cut short.
             lines = lines[:-1]
-    found: dict[str, str] = {}
+    phrases: dict[str, str] = {}
     for line in lines:
         phrase = _BULLET.sub("", line).strip().strip(_QUOTES + " ").rstrip(",")
         fits = 0 < len(phrase) <= LONGEST_STRING and phrase.isprintable() and re.search(r"\w", phrase)
         if fits and not _CODE.search(line) and not _REFUSAL.search(phrase):
-            found.setdefault(phrase.casefold(), phrase)
-    return list(found.values())[:count]
+            phrases.setdefault(phrase.casefold(), phrase)
+    return list(phrases.values())[:count]
 
 
 def _from_json(text: str) -> list[str] | None:

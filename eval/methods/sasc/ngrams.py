@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,22 +28,33 @@ def ngrams_of(texts: Iterable[str], longest: int = LONGEST) -> list[str]:
 
     Tokens are words (with inner apostrophes and hyphens) and single punctuation marks; an n-gram does not cross from
     one text to the next.
+
+    Examples
+    --------
+    >>> ngrams_of(["The cat's back!"], longest=2)
+    ['The', "The cat's", "cat's", "cat's back", 'back', 'back !', '!']
     """
-    found: dict[str, None] = {}
+    ngrams: dict[str, None] = {}
     for text in texts:
         tokens = tokens_of(text)
         for start in range(len(tokens)):
             for length in range(1, min(longest, len(tokens) - start) + 1):
-                found[" ".join(tokens[start : start + length])] = None
-    return list(found)
+                ngrams[" ".join(tokens[start : start + length])] = None
+    return list(ngrams)
 
 
-def drawn(ngrams: Sequence[str], most: int | None, seed: int) -> list[str]:
-    """Draw at most `most` n-grams by the seed, in their order; all where it is None."""
+def draw_ngrams(ngrams: Sequence[str], most: int | None, seed: int) -> list[str]:
+    """Draw at most `most` n-grams by the seed, in their order; all where it is None.
+
+    Examples
+    --------
+    >>> draw_ngrams(["a", "b", "c"], most=None, seed=0)
+    ['a', 'b', 'c']
+    """
     if most is None or len(ngrams) <= most:
         return list(ngrams)
-    kept = generator_of("n-grams", seed, len(ngrams)).choice(len(ngrams), size=most, replace=False)
-    return [ngrams[i] for i in np.sort(kept)]
+    indices = generator_of("n-grams", seed, len(ngrams)).choice(len(ngrams), size=most, replace=False)
+    return [ngrams[index] for index in np.sort(indices)]
 
 
 @dataclass(frozen=True)
@@ -59,16 +71,8 @@ class Responses:
 
     def strongest(self, count: int, allowed: Container[str] | None = None) -> list[str]:
         """Give the allowed n-grams with the highest responses, best first; of equal ones the earlier."""
-        order = np.argsort(-self.values, kind="stable")
-        if allowed is None:
-            return [self.ngrams[i] for i in order[:count]]
-        found: list[str] = []
-        for i in order:
-            if self.ngrams[i] in allowed:
-                found.append(self.ngrams[i])
-                if len(found) == count:
-                    break
-        return found
+        by_response = (self.ngrams[index] for index in np.argsort(-self.values, kind="stable"))
+        return list(islice((ngram for ngram in by_response if allowed is None or ngram in allowed), count))
 
     def with_noise(self, level: float, generator: np.random.Generator) -> Responses:
         """Add Gaussian noise of `level` times the standard deviation of the 100 strongest responses."""
@@ -85,37 +89,60 @@ def respond(
 ) -> dict[str, Responses]:
     """Compute every module's responses to its own n-grams.
 
-    Each distinct n-gram is embedded once for all modules of an encoder, in chunks, so that memory stays flat; a chunk
-    that was computed before is read from `cache`.
+    Each distinct n-gram is embedded once for all modules of an encoder, in chunks, so that memory does not grow with
+    the corpus; a chunk that was computed before is read from `cache`.
 
     Parameters
     ----------
     modules : by id, the module and its n-grams.
-    cache : a folder that responses are kept in, so that a run that was killed goes on.
+    cache : a folder that responses are kept in, so that a run that was stopped goes on.
+    progress : shows how many n-grams are done.
+
+    Returns
+    -------
+    the responses of each module, by its id.
+
+    Raises
+    ------
+    InputError
+        if a module fails, or gives anything else than a finite number to each n-gram.
     """
     progress = progress or Silent()
-    found = {name: np.zeros(len(ngrams)) for name, (_, ngrams) in modules.items()}
-    for group in _sharing_an_encoder({name: module for name, (module, _) in modules.items()}):
-        union = list(dict.fromkeys(ngram for name in group for ngram in modules[name][1]))
-        place_of = {ngram: place for place, ngram in enumerate(union)}
-        places = {name: np.array([place_of[ngram] for ngram in modules[name][1]], dtype=np.int64) for name in group}
-        order = {name: np.argsort(own) for name, own in places.items()}
-        own_modules = [modules[name][0] for name in group]
-        key = _fingerprint(own_modules)
-        with progress.stage(f"Responses to {len(union):,} n-grams", len(union)) as advance:
-            for start in range(0, len(union), _CHUNK):
-                chunk = union[start : start + _CHUNK]
-                rows = {}
-                for name in group:
-                    own = places[name][order[name]]
-                    first, last = np.searchsorted(own, [start, start + len(chunk)])
-                    rows[name] = order[name][first:last]
-                wanted = {name: places[name][rows[name]] - start for name in group}
-                values = _cached(cache, key, chunk, own_modules, list(wanted.values()))
-                for name, own_values in zip(group, values, strict=True):
-                    found[name][rows[name]] = own_values
-                advance(len(chunk))
-    return {name: Responses(modules[name][1], values) for name, values in found.items()}
+    responses: dict[str, Responses] = {}
+    for names in _sharing_an_encoder({name: module for name, (module, _) in modules.items()}):
+        responses |= _respond_together({name: modules[name] for name in names}, cache, progress)
+    return {name: responses[name] for name in modules}
+
+
+def _respond_together(
+    modules: Mapping[str, tuple[TextModule, Sequence[str]]], cache: Path | None, progress: Progress
+) -> dict[str, Responses]:
+    """Compute the responses of modules that are functions of one encoder's vectors, or of a single other module."""
+    union = list(dict.fromkeys(ngram for _, ngrams in modules.values() for ngram in ngrams))
+    index_of = {ngram: index for index, ngram in enumerate(union)}
+    indices = [np.array([index_of[ngram] for ngram in ngrams], dtype=np.int64) for _, ngrams in modules.values()]
+    orders = [np.argsort(module_indices) for module_indices in indices]
+    values = [np.zeros(len(module_indices)) for module_indices in indices]
+    functions = [function for function, _ in modules.values()]
+    key = _fingerprint(functions)
+    with progress.stage(f"Responses to {len(union):,} n-grams", len(union)) as advance:
+        for start in range(0, len(union), _CHUNK):
+            chunk = union[start : start + _CHUNK]
+            # Of each module, which of its n-grams lie in the chunk.
+            members = []
+            for module_indices, order in zip(indices, orders, strict=True):
+                first, last = np.searchsorted(module_indices[order], [start, start + len(chunk)])
+                members.append(order[first:last])
+            rows = [module_indices[chosen] - start for module_indices, chosen in zip(indices, members, strict=True)]
+            for module_values, chosen, computed in zip(
+                values, members, _cached(cache, key, chunk, functions, rows), strict=True
+            ):
+                module_values[chosen] = computed
+            advance(len(chunk))
+    return {
+        name: Responses(ngrams, module_values)
+        for (name, (_, ngrams)), module_values in zip(modules.items(), values, strict=True)
+    }
 
 
 class _Reading(Protocol):
@@ -144,7 +171,7 @@ def _reading(module: TextModule) -> _Reading | None:
 def _fingerprint(modules: Sequence[TextModule]) -> bytes:
     """Tell modules of one encoder from others: by its vectors of a few fixed texts, and their answers to any vectors.
 
-    Answers to the texts would not do: sparse codes are mostly 0.
+    Their answers to the texts would not tell them apart, since sparse codes are mostly 0.
     """
     readings = [reading for module in modules if (reading := _reading(module)) is not None]
     if not readings:
@@ -152,30 +179,32 @@ def _fingerprint(modules: Sequence[TextModule]) -> bytes:
     vectors = readings[0].encoder.encode(_FIXED)
     any_vectors = np.random.default_rng(0).normal(size=vectors.shape)
     answers = [np.asarray(reading.respond(any_vectors), dtype=float) for reading in readings]
-    return b"".join(np.ascontiguousarray(own).tobytes() for own in (vectors, *answers))
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in (vectors, *answers))
 
 
 def _cached(
     cache: Path | None, key: bytes, chunk: Sequence[str], modules: Sequence[TextModule], rows: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Compute the wanted rows of a chunk for each module; those that take vectors are kept in the cache."""
+    """Compute some rows of a chunk for each module; responses of modules that take vectors are kept in the cache."""
     readings = [reading for module in modules if (reading := _reading(module)) is not None]
     if not readings:
         return [checked(modules[0], [chunk[row] for row in rows[0]])]
     digest = hashlib.sha256(key + "\0".join(chunk).encode(errors="surrogatepass"))
-    for own in rows:
-        digest.update(own.tobytes() + b"|")
+    for module_rows in rows:
+        digest.update(module_rows.tobytes() + b"|")
     path = cache / f"{digest.hexdigest()[:32]}.npy" if cache is not None else None
     if path is not None and path.is_file():
         flat = np.load(path, allow_pickle=False)
     else:
         vectors = readings[0].encoder.encode(chunk)
-        flat = np.concatenate([reading.respond(vectors[own]) for reading, own in zip(readings, rows, strict=True)])
+        flat = np.concatenate(
+            [reading.respond(vectors[module_rows]) for reading, module_rows in zip(readings, rows, strict=True)]
+        )
         if path is not None:
             with whole(path) as temporary, temporary.open("wb") as file:
                 np.save(file, flat, allow_pickle=False)
-    values = np.split(flat, np.cumsum([len(own) for own in rows])[:-1])
+    values = np.split(flat, np.cumsum([len(module_rows) for module_rows in rows])[:-1])
     return [
-        own + module.noise([chunk[row] for row in places]) if isinstance(module, NoisyModule) else own
-        for module, own, places in zip(modules, values, rows, strict=True)
+        clean + module.noise([chunk[row] for row in module_rows]) if isinstance(module, NoisyModule) else clean
+        for module, clean, module_rows in zip(modules, values, rows, strict=True)
     ]

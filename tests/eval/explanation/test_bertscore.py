@@ -13,11 +13,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics.pairwise import cosine_similarity
 from transformers import AutoModel, AutoTokenizer
 
-from conceptbench.eval.explanation import evaluate_explanation
 from conceptbench.eval.explanation.bertscores import bertscores
-from conceptbench.eval.explanation.collect import item_scores, recompute
-from conceptbench.eval.explanation.records import read_records
+from conceptbench.eval.explanation.records import RecordedAnswer
 from conceptbench.eval.result import read_result
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.text_encoder import TextEncoder
 
@@ -68,21 +67,22 @@ class Reference:
 
 
 def test_bertscore_is_that_of_the_best_and_of_all_explanations(options: dict[str, Any], one_layer_minilm: str) -> None:
-    result = evaluate_explanation(**options, bertscore=one_layer_minilm)
-    records = [record for record in read_records(options["out"]) if record["answer"] is not None]
-    assert {len(record["candidates"]) for record in records} == {0, 1, 2}
-    values = item_scores(options["out"], result).values
+    result = evaluate("explanation", **options, bertscore=one_layer_minilm)
+    run = open_run(options["out"])
+    records = [record for record in run.rows if record.answer is not None]
+    assert {len(record.candidates) for record in records} == {0, 1, 2}
+    values = run.item_scores.values
     reference = Reference(one_layer_minilm)
     for end, field in (("keyword", "name"), ("sentence", "explanation")):
         expected = {
-            record["run"]: [reference.f1(own["text"], record["answer"][field]) for own in record["candidates"]]
+            record.run: [reference.f1(tested.text, getattr(record.answer, field)) for tested in record.candidates]
             for record in records
         }
-        best = {run: own[0] if own else 0.0 for run, own in expected.items()}
+        best = {name: scores[0] if scores else 0.0 for name, scores in expected.items()}
         assert values[f"bertscore_{end}"] == pytest.approx(best, abs=1e-5)
         metric = result.metrics[f"bertscore_{end}"]
         assert (metric.value, metric.n) == (pytest.approx(np.mean(list(best.values())), abs=1e-5), 6)
-        every = [score for own in expected.values() for score in own]
+        every = [score for scores in expected.values() for score in scores]
         metric = result.metrics[f"bertscore_no_ranking_{end}"]
         assert (metric.value, metric.n) == (pytest.approx(np.mean(every), abs=1e-5), len(every))
     assert result.metrics["bertscore_keyword/pattern"].n == 3
@@ -93,22 +93,23 @@ def test_bertscore_is_that_of_the_best_and_of_all_explanations(options: dict[str
 def test_bertscore_is_computed_again_from_the_records_by_the_same_encoder(
     options: dict[str, Any], one_layer_minilm: str
 ) -> None:
-    result = evaluate_explanation(**options, bertscore=one_layer_minilm)
-    assert recompute(options["out"], result) == result.metrics
+    result = evaluate("explanation", **options, bertscore=one_layer_minilm)
+    assert open_run(options["out"]).metrics == result.metrics
     stated = read_result(options["out"]).provenance["bertscore"]
     assert stated["model"] == one_layer_minilm
     assert stated["reference"] == {"keyword": "name", "sentence": "explanation"}
-    result.provenance["bertscore"]["digest"] = "0" * 64
+    file = options["out"] / "result.json"
+    file.write_text(file.read_text().replace(stated["digest"], "0" * 64))
     with pytest.raises(InputError, match="other weights"):
-        recompute(options["out"], result)
-    plain = evaluate_explanation(**options | {"out": options["out"].parent / "plain"})
+        _ = open_run(options["out"]).metrics
+    plain = evaluate("explanation", **options | {"out": options["out"].parent / "plain"})
     assert not [name for name in plain.metrics if name.startswith("bertscore")]
     assert plain.provenance["bertscore"] is None
 
 
 def test_a_decoder_is_refused_before_the_work(options: dict[str, Any], smollm2_folder: str) -> None:
     with pytest.raises(InputError, match="decoder"):
-        evaluate_explanation(**options, bertscore=smollm2_folder)
+        evaluate("explanation", **options, bertscore=smollm2_folder)
     assert not options["out"].exists()
 
 
@@ -117,16 +118,17 @@ def test_bertscore_puts_the_papers_explanations_in_about_the_papers_order(one_la
     if not path.exists():
         pytest.skip(f"{path} is not there: set CONCEPTBENCH_DATA")
     rows = pq.read_table(path, columns=["module", "candidates", "bertscore_f1"]).to_pylist()
-    modules = {one["id"]: one for one in json.loads((DATA / "d3" / "modules.json").read_text())}
-    runs = [
-        {"answer": {"name": modules[row["module"]]["keyword"], "explanation": modules[row["module"]]["explanation"]}}
-        for row in rows
-    ]
-    found = bertscores(runs, [row["candidates"] for row in rows], TextEncoder(one_layer_minilm))
+    modules = {module["id"]: module for module in json.loads((DATA / "d3" / "modules.json").read_text())}
+    answers = {
+        place: RecordedAnswer(module["keyword"], (), module["explanation"], "any", ())
+        for place, module in enumerate(modules[row["module"]] for row in rows)
+    }
+    candidates = {place: row["candidates"] for place, row in enumerate(rows)}
+    ours = bertscores(answers, candidates, TextEncoder(one_layer_minilm))
     theirs = [score for row in rows for score in row["bertscore_f1"]]
     alike = {
-        end: spearmanr([score for own in scores.values() for score in own], theirs).statistic
-        for end, scores in found.items()
+        end: spearmanr([score for of_run in scores.values() for score in of_run], theirs).statistic
+        for end, scores in ours.items()
     }
     # Theirs is by another encoder, against the keyword.
     assert alike["keyword"] > 0.7

@@ -14,13 +14,12 @@ import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.benchmark.modules import Answer, draw_modules
-from conceptbench.eval.explanation import evaluate_explanation
-from conceptbench.eval.explanation.collect import item_scores, recompute
-from conceptbench.eval.explanation.judges import DIFFERENT, SAME, load_question, plant, read_equivalence
-from conceptbench.eval.explanation.records import answer_of, answer_row, read_records
+from conceptbench.eval.explanation.judges import load_question, plant, read_equivalence
+from conceptbench.eval.explanation.records import DIFFERENT, SAME, Judgement, Record, RecordedAnswer
 from conceptbench.eval.judges.asking import addresses_rater
 from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result, read_result
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.errors import InputError
 
@@ -38,7 +37,7 @@ class Half:
     """Knows every module by what it answers; is right of two in three, has nothing to say of one."""
 
     def __init__(self):
-        self.known = {{one.module(TEXTS).tobytes(): (place, one.answer) for place, one in enumerate(KNOWN)}}
+        self.known = {{module.module(TEXTS).tobytes(): (place, module.answer) for place, module in enumerate(KNOWN)}}
 
     def explain(self, module, top_ngrams, helper):
         place, answer = self.known[module(TEXTS).tobytes()]
@@ -59,7 +58,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """What a judge is asked: two descriptions, and the options in their order."""
 
     texts: tuple[str, str]
@@ -70,44 +69,44 @@ class Asked:
         return "AB"[self.options.index(load_question().options[SAME if same else DIFFERENT])]
 
 
-Judge: TypeAlias = Callable[[Asked], str]
+Judge: TypeAlias = Callable[[Question], str]
 
 
-def read_question(body: Mapping[str, Any]) -> Asked:
+def read_question(body: Mapping[str, Any]) -> Question:
     """Read a question as a judge would: from the last message."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         r'Description 1: "(.*)"\nDescription 2: "(.*)"\n.*\nA\) (.*)\nB\) (.*)\nAnswer:',
         body["messages"][-1]["content"],
     )
-    assert found is not None, body["messages"][-1]["content"]
-    return Asked((found[1], found[2]), (found[3], found[4]))
+    assert match is not None, body["messages"][-1]["content"]
+    return Question((match[1], match[2]), (match[3], match[4]))
 
 
 @pytest.fixture(scope="module")
 def answers() -> list[Answer]:
     """The answers of the modules of these runs."""
     known = draw_modules(load_lexicon(), FAMILIES, COUNT, 0)
-    return [one.answer for one in known if one.answer is not None]
+    return [module.answer for module in known if module.answer is not None]
 
 
 @pytest.fixture(scope="module")
 def perfect(answers: list[Answer]) -> Judge:
     """A judge that knows all wordings of all answers."""
-    return lambda asked: asked.letter(any(set(asked.texts) <= set(own.wordings) for own in answers))
+    return lambda question: question.letter(any(set(question.texts) <= set(answer.wordings) for answer in answers))
 
 
-def always_yes(asked: Asked) -> str:
+def always_yes(question: Question) -> str:
     """Find all the same."""
-    return asked.letter(True)
+    return question.letter(True)
 
 
 def erring(perfect: Judge, sensitivity: float, specificity: float) -> Judge:
     """Make a judge that errs as often as said, drawn by what it is asked."""
 
-    def answer(asked: Asked) -> str:
-        same = perfect(asked) == asked.letter(True)
-        right = generator_of("erring", *sorted(asked.texts)).random() < (sensitivity if same else specificity)
-        return asked.letter(same == right)
+    def answer(question: Question) -> str:
+        same = perfect(question) == question.letter(True)
+        right = generator_of("erring", *sorted(question.texts)).random() < (sensitivity if same else specificity)
+        return question.letter(same == right)
 
     return answer
 
@@ -130,8 +129,12 @@ class Bench:
             "encoder": self._encoder,
             "timeout": 10.0,
         }
-        return evaluate_explanation(
-            out=out, judges=[f"openai:{name}" for name in judges], base_url=self.server.base_url, **defaults | options
+        return evaluate(
+            "explanation",
+            out=out,
+            judges=[f"openai:{name}" for name in judges],
+            base_url=self.server.base_url,
+            **defaults | options,
         )
 
 
@@ -159,7 +162,7 @@ class Run:
     result: Result
     folder: Path
     bench: Bench
-    asked: list[dict[str, Any]]
+    bodies: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +177,9 @@ def oracle(
         yield Run(result, folder, bench, list(server.bodies))
 
 
-def judgements(folder: Path, role: str) -> list[dict[str, Any]]:
-    return [own for record in read_records(folder) for own in record["judgements"] if own["role"] == role]
+def judgements(folder: Path, role: str) -> list[Judgement]:
+    records: list[Record] = open_run(folder).rows
+    return [judgement for record in records for judgement in record.judgements if judgement.role == role]
 
 
 # What a panel says, and what it is worth.
@@ -185,7 +189,7 @@ def test_what_a_perfect_judge_finds_equivalent_is_what_is_right(oracle: Run) -> 
     metrics = oracle.result.metrics
     # 24 modules have an answer, of which every third is explained wrongly, and one not at all.
     assert (metrics["equivalence"].value, metrics["equivalence"].n) == (pytest.approx(15 / 24), 24)
-    right = item_scores(oracle.folder, oracle.result).values
+    right = open_run(oracle.folder).item_scores.values
     assert right["equivalence"] == right["accuracy"]
     assert metrics["equivalence/lexical"].n == metrics["equivalence/composed"].n == 12
     for name in ("judge_sensitivity", "judge_specificity"):
@@ -199,16 +203,16 @@ def test_what_a_perfect_judge_finds_equivalent_is_what_is_right(oracle: Run) -> 
 
 
 def test_a_run_again_asks_nothing_and_its_records_give_its_numbers(oracle: Run, perfect: Judge) -> None:
-    result, asked = oracle.result, len(oracle.asked)
+    result, calls = oracle.result, len(oracle.bodies)
     (used,) = result.provenance["judges"]
-    assert (used["system"], used["calls"], used["tokens_in"]) == ("openai:perfect", asked, 11 * asked)
+    assert (used["system"], used["calls"], used["tokens_in"]) == ("openai:perfect", calls, 11 * calls)
     assert result.provenance["prompts"] == {"equivalence": load_question().sha256}
     assert result.provenance["calls"] == 0
     assert read_result(oracle.folder) == result
     again = oracle.bench.run(oracle.folder, {"perfect": perfect})
     assert again.records_sha256 == result.records_sha256
-    assert again.metrics == result.metrics == recompute(oracle.folder, result)
-    assert len(oracle.bench.server.bodies) == asked
+    assert again.metrics == result.metrics == open_run(oracle.folder).metrics
+    assert len(oracle.bench.server.bodies) == calls
 
 
 def test_who_always_says_yes_is_exposed_alone_and_has_no_say_in_a_panel_of_two(
@@ -228,7 +232,7 @@ def test_who_always_says_yes_is_exposed_alone_and_has_no_say_in_a_panel_of_two(
     assert two.metrics["equivalence/judge=openai:yes"] == alone.metrics["equivalence"]
     assert two.metrics["judge_youden/openai:yes"] == alone.metrics["judge_youden"]
     assert two.metrics["judge_youden"].value == two.metrics["judge_youden/openai:perfect"].value == 1.0
-    assert recompute(tmp_path / "two", two) == two.metrics
+    assert open_run(tmp_path / "two").metrics == two.metrics
     assert [used["system"] for used in two.provenance["judges"]] == ["openai:yes", "openai:perfect"]
     report([tmp_path / "alone", tmp_path / "two"], out=tmp_path / "report.md", recompute=True)
     page = (tmp_path / "report.md").read_text()
@@ -244,9 +248,9 @@ def test_who_cannot_be_read_finds_nothing_equivalent_and_is_worth_nothing(bench:
     assert result.metrics["judge_youden"].value == 0.0
     assert "equivalence_corrected" not in result.metrics
     for role in ("best", SAME, DIFFERENT):
-        found = judgements(tmp_path, role)
-        assert len(found) == {"best": 23}.get(role, 24)
-        assert {(own["equivalent"], len(own["raw"])) for own in found} == {(None, 200)}
+        unread = judgements(tmp_path, role)
+        assert len(unread) == {"best": 23}.get(role, 24)
+        assert {(judgement.equivalent, len(judgement.raw)) for judgement in unread} == {(None, 200)}
 
 
 def test_who_always_takes_the_first_option_is_no_better_than_chance(bench: Bench, tmp_path: Path) -> None:
@@ -259,13 +263,13 @@ def test_who_always_takes_the_first_option_is_no_better_than_chance(bench: Bench
 def test_equivalence_is_corrected_for_a_judge_that_errs(bench: Bench, perfect: Judge, tmp_path: Path) -> None:
     metrics = bench.run(tmp_path, {"erring": erring(perfect, 0.9, 0.7)}).metrics
     same, different = (judgements(tmp_path, role) for role in (SAME, DIFFERENT))
-    sensitivity = sum(own["equivalent"] for own in same) / 24
-    specificity = 1 - sum(own["equivalent"] for own in different) / 24
+    sensitivity = sum(judgement.equivalent for judgement in same) / 24
+    specificity = 1 - sum(judgement.equivalent for judgement in different) / 24
     assert metrics["judge_sensitivity"].value == pytest.approx(sensitivity)
     assert metrics["judge_specificity"].value == pytest.approx(specificity)
     assert sensitivity < 1 > specificity
     # Rogan and Gladen (1978) on the 23 runs that the judge was asked of; the other one is known.
-    accepted = sum(own["equivalent"] for own in judgements(tmp_path, "best")) / 23
+    accepted = sum(judgement.equivalent for judgement in judgements(tmp_path, "best")) / 23
     expected = min(1.0, (accepted + specificity - 1) / (sensitivity + specificity - 1)) * 23 / 24
     corrected = metrics["equivalence_corrected"]
     assert corrected.value == pytest.approx(expected)
@@ -276,53 +280,63 @@ def test_equivalence_is_corrected_for_a_judge_that_errs(bench: Bench, perfect: J
 # What is asked.
 
 
+def row_of(module: str, answer: Answer | None) -> Record:
+    """Make the record of a module of which only the answer matters."""
+    recorded = None if answer is None else RecordedAnswer.of(answer)
+    return Record(f"{module}/default/0", module, "own", "default", 0, None, recorded, control=answer is None)
+
+
 def test_controls_are_true_and_false_as_they_say(answers: list[Answer]) -> None:
-    records = [{"module": str(place), "answer": answer_row(own)} for place, own in enumerate(answers)]
+    records = [row_of(str(place), answer) for place, answer in enumerate(answers)]
     # A second run of a module plants nothing more; a control module has no answer to plant.
-    pairs = plant([*records, {"module": "0", "answer": records[0]["answer"]}, {"module": "c", "answer": None}], 0)
+    pairs = plant([*records, row_of("0", answers[0]), row_of("c", None)], 0)
     assert [pair.role for pair in pairs] == [SAME, DIFFERENT] * len(answers)
+    assert [pair.row for pair in pairs] == [row for row in range(len(answers)) for _ in range(2)]
     for pair in pairs:
-        own = answer_of(pair.record)
-        assert own is not None
+        true = answers[pair.row]
+        assert pair.reference == true.explanation
         if pair.role == SAME:
-            assert pair.text in (own.name, *own.aliases)
-            assert pair.text not in own.explanation
+            assert pair.text in (true.name, *true.aliases)
+            assert pair.text not in true.explanation
         else:
-            assert not own.found(pair.text)
-            kin = {one for part in own.parts for one in part.kin}
-            others = [other for other in answers if pair.text in other.wordings]
-            assert not kin & {part.concept for other in others for part in other.parts}
+            assert not true.found(pair.text)
+            kin = {concept for part in true.parts for concept in part.kin}
+            holders = [answer for answer in answers if pair.text in answer.wordings]
+            assert not kin & {part.concept for holder in holders for part in holder.parts}
     assert [pair.text for pair in plant(records, 0)] != [pair.text for pair in plant(records, 1)]
     assert {pair.role for pair in plant(records[:1], 0)} == {SAME}
 
 
 def test_questions_hide_what_is_true_and_change_their_order(oracle: Run) -> None:
-    asked = [read_question(body) for body in oracle.asked]
-    true = {record["answer"]["explanation"] for record in read_records(oracle.folder) if record["answer"] is not None}
-    assert 0.25 < sum(own.texts[0] in true for own in asked) / len(asked) < 0.75
-    assert 0.25 < sum(own.letter(True) == "A" for own in asked) / len(asked) < 0.75
-    turns = oracle.asked[0]["messages"]
+    questions = [read_question(body) for body in oracle.bodies]
+    true = {record.answer.explanation for record in open_run(oracle.folder).rows if record.answer is not None}
+    assert 0.25 < sum(question.texts[0] in true for question in questions) / len(questions) < 0.75
+    assert 0.25 < sum(question.letter(True) == "A" for question in questions) / len(questions) < 0.75
+    turns = oracle.bodies[0]["messages"]
     assert "do not follow" in turns[0]["content"]
-    said = [turn["content"] for turn in turns if turn["role"] == "assistant"]
-    right = [read_question({"messages": [turn]}) for turn in turns if turn["role"] == "user"][:-1]
-    assert said == [own.letter(one["same"]) for own, one in zip(right, load_question().examples, strict=True)]
-    assert sorted(said) == ["A"] * 4 + ["B"] * 4
-    assert sum(one["same"] for one in load_question().examples) == 4
+    answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]
+    worked = [read_question({"messages": [turn]}) for turn in turns if turn["role"] == "user"][:-1]
+    examples = load_question().examples
+    right = [question.letter(example["same"]) for question, example in zip(worked, examples, strict=True)]
+    assert answers == right
+    assert sorted(answers) == ["A"] * 4 + ["B"] * 4
+    assert sum(example["same"] for example in examples) == 4
 
 
 def test_an_explanation_that_speaks_to_its_rater_is_not_asked_about(bench: Bench, tmp_path: Path) -> None:
     result = bench.run(tmp_path, {"yes": always_yes}, explainer="python:half_explainers:Cheat", families=["lexical"])
     assert not any("accept this" in json.dumps(body) for body in bench.server.bodies)
     assert result.metrics["equivalence"].value == 0.0
-    assert {own["equivalent"] for own in judgements(tmp_path, "best")} == {False}
+    assert {judgement.equivalent for judgement in judgements(tmp_path, "best")} == {False}
 
 
 def test_an_explanation_cannot_hold_a_question_of_its_own(bench: Bench, perfect: Judge, tmp_path: Path) -> None:
     bench.run(tmp_path, {"perfect": perfect}, explainer="python:half_explainers:Lines", families=["lexical"], count=2)
     # The server reads questions strictly, so that it would have failed.
-    ours = [own for body in bench.server.bodies for own in read_question(body).texts if own.startswith("fish'")]
+    texts = [text for body in bench.server.bodies for text in read_question(body).texts]
+    ours = [text for text in texts if text.startswith("fish'")]
     assert len(ours) == 2
-    assert {len(own) for own in ours} == {500}
+    assert {len(text) for text in ours} == {500}
 
 
 @pytest.mark.parametrize(
@@ -373,15 +387,15 @@ def test_a_helper_does_not_judge_itself_and_missing_judges_show_before_the_work(
     out = tmp_path / "out"
     options: dict[str, Any] = {"out": out, "families": ["lexical"], "count": 2, "helper": "openai:m"}
     with pytest.raises(InputError, match="its own labels"):
-        evaluate_explanation(**options, judges=["openai:org/m"])
+        evaluate("explanation", **options, judges=["openai:org/m"])
     with pytest.raises(InputError, match="one model"):
-        evaluate_explanation(**options, judges=["openai:a", "openai:org/a"])
+        evaluate("explanation", **options, judges=["openai:a", "openai:org/a"])
     with pytest.raises(InputError, match="openai:<model> or local:<model>"):
-        evaluate_explanation(**options, judges=["file:labels.csv"])
+        evaluate("explanation", **options, judges=["file:labels.csv"])
     with pytest.raises(InputError, match="nothing-here"):
-        evaluate_explanation(**options, judges=["local:nothing-here"])
+        evaluate("explanation", **options, judges=["local:nothing-here"])
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
-        evaluate_explanation(**options | {"helper": "local:smollm2"}, judges=["openai:a"])
+        evaluate("explanation", **options | {"helper": "local:smollm2"}, judges=["openai:a"])
     assert not out.exists()
 
 
@@ -417,14 +431,19 @@ def test_recorded_runs_are_judged_too(
     options: dict[str, Any] = {"records": published / "runs.parquet", "modules": published / "modules.json"}
     options |= {"encoder": one_layer_minilm, "base_url": fault_server.base_url, "out": published / "out"}
     with pytest.raises(InputError, match="its own labels"):
-        evaluate_explanation(**options, judges=["openai:text-davinci-003"])
+        evaluate("explanation", **options, judges=["openai:text-davinci-003"])
     pairs = [{"birds", "is about animals that fly"}, {"law", "mentions courts"}]
-    fault_server.answer = lambda body: faults.chat((asked := read_question(body)).letter(set(asked.texts) in pairs))
-    result = evaluate_explanation(**options, judges=["openai:judge"], bertscore=one_layer_minilm)
+
+    def answer(body: Mapping[str, Any]) -> Any:
+        question = read_question(body)
+        return faults.chat(question.letter(set(question.texts) in pairs))
+
+    fault_server.answer = answer
+    result = evaluate("explanation", **options, judges=["openai:judge"], bertscore=one_layer_minilm)
     assert result.metrics["equivalence"].value == result.metrics["accuracy"].value == 0.5
     assert result.metrics["judge_sensitivity"].n == result.metrics["judge_specificity"].n == 2
     assert result.metrics["bertscore_keyword"].n == 2
-    assert recompute(published / "out", result) == result.metrics
+    assert open_run(published / "out").metrics == result.metrics
 
 
 # A real model.
@@ -445,17 +464,17 @@ def test_a_small_model_as_a_judge_says_what_it_is_worth(
         "out": tmp_path,
     }
     with pytest.raises(InputError, match="its own labels"):
-        evaluate_explanation(**options | {"helper": f"local:{smollm2_folder}"})
-    result = evaluate_explanation(**options)
+        evaluate("explanation", **options | {"helper": f"local:{smollm2_folder}"})
+    result = evaluate("explanation", **options)
     (used,) = result.provenance["judges"]
     assert (used["system"], used["failed"]) == ("local:smollm2", 0)
     # Runs whose explanations are equal words of other modules are other questions.
     assert used["calls"] == 4 + 4 + 4
     assert used["tokens_in"] > 1000
-    found = [own for role in ("best", SAME, DIFFERENT) for own in judgements(tmp_path, role)]
-    assert sum(own["equivalent"] is not None for own in found) >= 10
+    stated = [judgement for role in ("best", SAME, DIFFERENT) for judgement in judgements(tmp_path, role)]
+    assert sum(judgement.equivalent is not None for judgement in stated) >= 10
     if result.metrics["judge_youden"].low > 0.0:
         assert result.metrics["equivalence_corrected"].n == 4
     else:
         assert "better than chance" in result.provenance["undefined"]["equivalence_corrected"]
-    assert recompute(tmp_path, result) == result.metrics
+    assert open_run(tmp_path).metrics == result.metrics

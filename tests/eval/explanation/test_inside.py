@@ -3,28 +3,22 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from conceptbench.benchmark.lexicon import GoldConcept, load_lexicon
 from conceptbench.benchmark.modules import Answer, Part
-from conceptbench.benchmark.modules.inside import Factors, LayerEncoder, factor_modules
-from conceptbench.eval.compare import open_run
-from conceptbench.eval.explanation import evaluate_explanation
-from conceptbench.eval.explanation.collect import recompute
-from conceptbench.eval.explanation.records import Record
-from conceptbench.eval.explanation.scoring import score
-from conceptbench.eval.methods.sasc.ngrams import respond
+from conceptbench.eval.explanation.records import Record, RecordedAnswer, RecordedCandidate
+from conceptbench.eval.explanation.scoring import ExplanationScores, score
 from conceptbench.eval.report.write import report
-from conceptbench.eval.result import read_result
+from conceptbench.eval.result import MetricKey, read_result
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.runtime.draws import generator_of, sample
-from conceptbench.runtime.encoder import WordEncoder
 from conceptbench.runtime.errors import InputError
 
 
@@ -48,11 +42,11 @@ class Reader:
 
     def _named(self, question: str) -> str:
         words = set(question.splitlines()[0].removeprefix("Phrases: ").replace(" / ", " ").split())
-        counts = Counter(one.name for word in sorted(words) for one in self._holders.get(word.casefold(), []))
+        counts = Counter(concept.name for word in sorted(words) for concept in self._holders.get(word.casefold(), []))
         return counts.most_common(1)[0][0] if counts else "something"
 
     def _phrases(self, name: str, *, related: bool) -> list[str]:
-        concepts = [one for one in self._lexicon.values() if (one.name == name) is related]
+        concepts = [concept for concept in self._lexicon.values() if (concept.name == name) is related]
         words = [word for concept in concepts for word in concept.words]
         return [f"{word} of that sort" for word in sample(words, 10, generator_of(name, related))]
 
@@ -64,27 +58,22 @@ def helper(fault_server: Any, faults: ModuleType) -> dict[str, Any]:
     return {"helper": "openai:reader", "base_url": fault_server.base_url}
 
 
-def records_of(folder: Path) -> list[Record]:
-    rows: list[Record] = pq.read_table(folder / "records.parquet").to_pylist()
-    return rows
-
-
 def test_planted_voxels_are_recovered_above_their_nulls(
     tmp_path: Path, helper: Mapping[str, Any], one_layer_minilm: str
 ) -> None:
     options = {**helper, "families": ["voxel"], "count": 8, "encoder": one_layer_minilm, "max_ngrams": 3000}
-    result = evaluate_explanation(out=tmp_path, **options)
+    result = evaluate("explanation", out=tmp_path, **options)
     metrics = result.metrics
     assert metrics["accuracy"].n == metrics["accuracy_chance"].n == metrics["discovery"].n == 8
     assert metrics["accuracy"].low > metrics["accuracy_chance"].high
     assert metrics["score"].low > metrics["score_controls"].high
     assert metrics["discovery"].value > metrics["discovery_controls"].value
     assert metrics["score_controls"].n == metrics["discovery_controls"].n == 8
-    rows = records_of(tmp_path)
-    assert [row["control"] for row in rows] == [False] * 8 + [True] * 8
-    assert min(row["fit"] for row in rows[:8]) > np.mean([row["fit"] for row in rows[8:]])
+    run = open_run(tmp_path)
+    assert [record.control for record in run.rows] == [False] * 8 + [True] * 8
+    assert min(record.fit for record in run.rows[:8]) > np.mean([record.fit for record in run.rows[8:]])
     assert read_result(tmp_path) == result
-    assert recompute(tmp_path, result) == metrics
+    assert run.metrics == metrics
     page = report([tmp_path], out=tmp_path / "report.md", recompute=True)[0].read_text()
     assert "ranked by accuracy" in page
     assert "nothing (a control)" in page
@@ -105,43 +94,27 @@ def test_where_no_answer_is_known_nothing_is_said_to_be_right(
         "encoder": one_layer_minilm,
         "max_ngrams": 600,
     }
-    result = evaluate_explanation(out=tmp_path / "run", **options)
+    result = evaluate("explanation", out=tmp_path / "run", **options)
     assert not [name for name in result.metrics if name.startswith(("accuracy", "auroc", "explanation_similarity"))]
     assert "accuracy" in result.provenance["undefined"]
     assert {"score", "score/factor", "score/neuron", "discovery", "identification"} <= set(result.metrics)
     assert not [name for name in result.metrics if name.endswith("_controls")]
     assert result.metrics["identification"].n == result.metrics["score"].n == 4
-    assert recompute(tmp_path / "run", result) == result.metrics
     run = open_run(tmp_path / "run")
+    assert run.metrics == result.metrics
     assert run.main == "score"
     assert result.provenance["inside"]["corpus"] == "corpus.txt"
     assert result.provenance["encoders"][0].endswith("/L01")
     words = set(corpus.read_text().split())
-    shown = {word for row in records_of(tmp_path / "run") for ngram in row["top_ngrams"] for word in ngram.split()}
-    assert shown
-    assert {word for word in shown if re.fullmatch("[A-Za-z]+", word)} <= {
+    strongest = {word for record in run.rows for ngram in record.top_ngrams for word in ngram.split()}
+    assert strongest
+    assert {word for word in strongest if re.fullmatch("[A-Za-z]+", word)} <= {
         part for word in words for part in re.findall("[A-Za-z]+", word)
     }
     page = report([tmp_path / "run"], out=tmp_path / "report.md", recompute=True)[0].read_text()
     assert "ranked by score" in page
     assert "(not known)" in page
     assert "nothing (a control)" not in page
-
-
-def test_other_factors_of_one_layer_do_not_read_each_others_kept_responses(
-    tmp_path: Path, one_layer_minilm: str
-) -> None:
-    model = WordEncoder(one_layer_minilm, device="cpu")
-    ngrams = ["river", "lawyer", "a river", "whisper"]
-    vectors = LayerEncoder(model, 1, "mean").encode(["river", "lawyer"]).astype(np.float64)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    for unit, own in zip(vectors / lengths, ("river", "lawyer"), strict=True):
-        # So sparse that hardly a text has anything of it: what short fixed texts answer tells no factors apart.
-        module = factor_modules(model, 1, Factors(unit[None], float(lengths.mean()), 0.8))[0]
-        found = respond({"factor": (module, ngrams)}, cache=tmp_path)["factor"]
-        assert found.strongest(1) == [own]
-        np.testing.assert_allclose(found.values, module(ngrams), atol=1e-5)
-    assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -172,19 +145,18 @@ def test_wrong_options_are_named(
     Path("short.txt").write_text("just a few words\n")
     inner = {"model": one_layer_minilm} if options["families"][0] in {"neuron", "factor", "probe"} else {}
     with pytest.raises(InputError, match=message):
-        evaluate_explanation(
-            out="out", explainer="python:collections:Counter", encoder=one_layer_minilm, **inner | options
-        )
+        evaluate("explanation", out="out", explainer="ngram", encoder=one_layer_minilm, **inner | options)
 
 
 def test_recorded_voxels_are_explained(tmp_path: Path, helper: Mapping[str, Any], one_layer_minilm: str) -> None:
     concept = load_lexicon()["semantic/computing"]
-    others = [word for one in list(load_lexicon().values())[::40] for word in one.words]
-    texts = sample([*concept.words, *others], 10**6, generator_of("order"))
+    unrelated = [word for other in list(load_lexicon().values())[::40] for word in other.words]
+    texts = sample([*concept.words, *unrelated], 10**6, generator_of("order"))
     heard = np.isin(texts, concept.words) + 0.1 * np.random.default_rng(0).normal(size=len(texts))
     noise = np.random.default_rng(1).normal(size=(len(texts), 3))
     np.savez(tmp_path / "subject.npz", responses=np.column_stack([noise, heard]), texts=np.array(texts))
-    result = evaluate_explanation(
+    result = evaluate(
+        "explanation",
         out=tmp_path / "run",
         families=["voxel"],
         count=1,
@@ -193,41 +165,44 @@ def test_recorded_voxels_are_explained(tmp_path: Path, helper: Mapping[str, Any]
         max_ngrams=3000,
         **helper,
     )
-    (row,) = records_of(tmp_path / "run")
-    assert row["module"] == "voxel/3/0"
-    assert row["answer"] is None
-    assert row["control"] is False
-    assert row["fit"] > 0.5
-    assert concept.accepts(row["candidates"][0]["text"])
+    (record,) = open_run(tmp_path / "run").rows
+    assert record.module == "voxel/3/0"
+    assert record.answer is None
+    assert record.control is False
+    assert record.fit > 0.5
+    assert concept.accepts(record.candidates[0].text)
     assert result.metrics["score"].value > 1
     assert result.provenance["inside"]["responses"] == "subject.npz"
 
 
 def record(module: str, text: str | None, answer: Answer | None, values: float, **more: Any) -> Record:
     """A run with one candidate, whose fitting strings all move the module by about `values`."""
-    spread = {"related_values": [values, values + 0.01, values - 0.01], "unrelated_values": [0.0, 0.01, -0.01]}
-    tested = {"text": text, "related": ["a", "b", "c"], "unrelated": ["d", "e", "f"], "score": None, **spread}
-    return {
-        "run": f"{module}/default/0",
-        "module": module,
-        "family": "own",
-        "setting": "default",
-        "repeat": 0,
-        "helper": None,
-        "answer": None if answer is None else asdict(answer),
-        "control": False,
-        "fit": None,
-        "fit_p": None,
-        "ngrams": 100,
-        "spread": 2.0,
-        "top_ngrams": ["a b"],
-        "baseline_tfidf": None,
-        "candidates": [tested] if text is not None else [],
-        "reason": None if text is not None else "no answer",
-        "own_scores": [],
-        "judgements": [],
-        **more,
-    }
+    related, unrelated = (values, values + 0.01, values - 0.01), (0.0, 0.01, -0.01)
+    candidates = (
+        (RecordedCandidate(text, ("a", "b", "c"), ("d", "e", "f"), related, unrelated),) if text is not None else ()
+    )
+    plain = Record(
+        run=f"{module}/default/0",
+        module=module,
+        family="own",
+        setting="default",
+        repeat=0,
+        helper=None,
+        answer=None if answer is None else RecordedAnswer.of(answer),
+        control=False,
+        ngrams=100,
+        spread=2.0,
+        top_ngrams=("a b",),
+        candidates=candidates,
+        reason=None if text is not None else "no answer",
+    )
+    return replace(plain, **more)
+
+
+def scored(records: list[Record], *, plain_patterns: bool = False) -> ExplanationScores:
+    """Score records without an encoder."""
+    options = {"seed": 0, "keeps_order": False, "plain_patterns": plain_patterns}
+    return score(records, {**options, "encoder": None, "bertscore": None, "judges": []})
 
 
 def answer(name: str, accept: str) -> Answer:
@@ -245,8 +220,9 @@ def test_scores_and_chance_are_those_worked_out_by_hand() -> None:
         record("noise", "birds", None, 1.0, control=True),
         record("constant", None, None, 0.0, control=True, spread=0.0, reason="constant"),
     ]
-    found = score(rows, None, plain_patterns=True)
-    assert {name: metric.n for name, metric in found.metrics.items() if "/" not in name} == {
+    plain = scored(rows, plain_patterns=True)
+    metrics = {str(key): metric for key, metric in plain.metrics.items()}
+    assert {name: metric.n for name, metric in metrics.items() if "/" not in name} == {
         "accuracy": 3,
         "accuracy_any": 3,
         "accuracy_first": 3,
@@ -259,21 +235,30 @@ def test_scores_and_chance_are_those_worked_out_by_hand() -> None:
         "discovery_controls": 2,
     }
     # "birds" is right for one of the three other answers, animals; "birds and fish" for two, birds and fish.
-    assert found.values["accuracy_chance"] == pytest.approx({0: 1 / 3, 1: 2 / 3, 2: 0.0})
-    assert found.metrics["accuracy"].value == pytest.approx(2 / 3)
-    # The guard finds that "birds and fish" says too much, though of one other alone.
-    guarded = score(rows, None)
-    assert guarded.metrics["accuracy"].value == pytest.approx(1 / 3)
-    assert guarded.values["accuracy_chance"] == found.values["accuracy_chance"]
+    chance = {"birds/default/0": 1 / 3, "animals/default/0": 2 / 3, "fish/default/0": 0.0}
+    assert plain.items.values["accuracy_chance"] == pytest.approx(chance)
+    assert metrics["accuracy"].value == pytest.approx(2 / 3)
+    # The guard finds that "birds and fish" says too much, though of one other answer alone.
+    guarded = scored(rows)
+    assert guarded.metrics[MetricKey("accuracy")].value == pytest.approx(1 / 3)
+    assert guarded.items.values["accuracy_chance"] == plain.items.values["accuracy_chance"]
     # Differences of means in units of the spread; a run without a candidate counts 0.
-    assert found.metrics["score"].value == pytest.approx((3 + 2 + 0 + 1 + 4.5) / 5)
-    assert found.metrics["score_controls"].value == pytest.approx(0.5)
-    assert found.metrics["score"].low < found.metrics["score"].value < found.metrics["score"].high
+    assert metrics["score"].value == pytest.approx((3 + 2 + 0 + 1 + 4.5) / 5)
+    assert metrics["score_controls"].value == pytest.approx(0.5)
+    assert metrics["score"].low < metrics["score"].value < metrics["score"].high
 
 
 def test_a_run_of_controls_alone_has_no_score() -> None:
-    found = score([record("noise", "birds", None, 1.0, control=True)], None)
-    assert {name for name in found.metrics if "/" not in name} == {"score_controls", "discovery_controls"}
-    (lone,) = score([record("birds", "birds", answer("birds", "bird"), 1.0)], None).values["accuracy"].values()
-    assert lone == 1.0
-    assert "accuracy_chance" not in score([record("birds", "birds", answer("birds", "bird"), 1.0)], None).metrics
+    controls = scored([record("noise", "birds", None, 1.0, control=True)])
+    assert {key.name for key in controls.metrics if key.headline} == {"score_controls", "discovery_controls"}
+    assert set(controls.undefined) == {"accuracy"}
+    single = scored([record("birds", "birds", answer("birds", "bird"), 1.0)])
+    assert list(single.items.values["accuracy"].values()) == [1.0]
+    assert MetricKey("accuracy_chance") not in single.metrics
+
+
+def test_judges_of_a_run_without_answers_leave_equivalence_undefined() -> None:
+    records = [record("factor", "law", None, 2.0)]
+    provenance = {"seed": 0, "keeps_order": False, "plain_patterns": False, "encoder": None, "bertscore": None}
+    assert "equivalence" in score(records, provenance | {"judges": [{"system": "openai:a"}]}).undefined
+    assert "equivalence" not in score(records, provenance | {"judges": []}).undefined
