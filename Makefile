@@ -9,7 +9,7 @@ RELEASE ?= results/reference
 RELEASE_REPO ?= conceptbench/reference
 DATA ?= $(or $(CONCEPTBENCH_DATA),../shared/data)
 
-.PHONY: demo test perf sasc release board baselines clean
+.PHONY: demo test perf sasc release board baselines docs/tasks.md clean
 
 demo: .venv/ready
 	$(BIN)/conceptbench demo --out $(DEMO)
@@ -75,6 +75,10 @@ baselines: .venv/ready
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
 		--config-settings editable_mode=strict -e .
 	touch $@
+
+# The page on the options and metrics of every task is made from their descriptions.
+docs/tasks.md: .venv/ready
+	$(BIN)/python -c 'from conceptbench.catalogue import tasks_page; print(tasks_page(), end="")' > $@
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -7,61 +7,33 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pyarrow.parquet as pq
 
-from conceptbench.benchmark.prompts import DEFAULT_PROMPT, Unit, load_prompt
+from conceptbench.benchmark.prompts import load_prompt
 from conceptbench.benchmark.schema import STORE_SCHEMA, TREES, layer_file, parse_layers, slug
 from conceptbench.benchmark.store import ConceptStore, write_table
 from conceptbench.builders.annotate import Annotator, open_annotator
 from conceptbench.builders.clustering import MergeTree, kmeans, ward_tree
 from conceptbench.builders.concepts import annotate_layer, write_concepts
 from conceptbench.builders.corpus import Corpus, open_corpus, read_corpus
-from conceptbench.builders.referred import Text
+from conceptbench.builders.options import BuildOptions
 from conceptbench.builders.vectors import align_tokens, write_vectors
 from conceptbench.builders.workspace import check_folder, finish_store, opened, versions
 from conceptbench.runtime.clients import open_llm
-from conceptbench.runtime.encoder import Pooling, WordEncoder
+from conceptbench.runtime.encoder import WordEncoder
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.files import write_json
 from conceptbench.runtime.journal import Journal
-from conceptbench.runtime.llm import LLM
+from conceptbench.runtime.models import model_name
+from conceptbench.runtime.options import read_options
 from conceptbench.runtime.progress import Progress, Silent
 
-Clustering = Literal["ward", "kmeans"]
 
-
-def build(
-    *,
-    corpus: str,
-    model: str | Sequence[str],
-    out: str | Path,
-    layers: str | Sequence[int] = "all",
-    k: int = 600,
-    annotator: str | Sequence[str] = "lexical",
-    prompt: str = DEFAULT_PROMPT,
-    contexts: int | None = None,
-    unit: Unit | None = None,
-    text_column: str | None = None,
-    text: Text = "kept",
-    max_sentences: int | None = None,
-    min_count: int = 5,
-    max_count: int = 20,
-    pooling: Pooling = "last",
-    max_length: int = 512,
-    clustering: Clustering = "ward",
-    seed: int = 0,
-    recut: bool = False,
-    base_url: str | None = None,
-    concurrency: int = 8,
-    timeout: float = 60.0,
-    price: tuple[float, float] | None = None,
-    device: str | None = None,
-    progress: Progress | None = None,
-) -> ConceptStore:
+def build(*, out: str | Path, progress: Progress | None = None, **options: Any) -> ConceptStore:
     """Make a concept store, or go on with one that an earlier run of the same command left unfinished.
 
     Run it again with another model, other layers or another annotator over the same corpus, and
@@ -69,24 +41,9 @@ def build(
 
     Parameters
     ----------
-    corpus : a file, `hf:<id>[:<config>[:<split>]]`, the URL of a text file or `sample:news`.
-    model : `minilm`, `smollm2`, a folder or a Hub id; its hidden states are clustered. Several go into one store.
     out : the store's folder.
-    layers : `all`, a list such as `0,3,6`, or numbers; 0 is the embedding layer.
-    k : concepts a layer.
-    annotator : one system or several, see `open_annotator`; the first one's labels are the concepts' own.
-    prompt, contexts, unit : a prompt's name or file; sentences shown; word `types` or `tokens`.
-    text_column : where a tabular corpus has its text.
-    text : `referred` for a corpus that may not be given on: what is published of the store is without its text.
-    max_sentences : read no more distinct sentences than these, the first.
-    min_count, max_count : how often a word must be seen; how many of its occurrences are kept at most.
-    pooling : sub-words of a word's vector: `last`, `first` or `mean`.
-    max_length : sub-words at most a sentence.
-    clustering : `ward` (with a merge tree) or `kmeans`.
-    seed : of the draw of occurrences, and of k-means.
-    recut : allow another `k` than the store's: its trees are cut again and its concepts replaced.
-    base_url, concurrency, timeout, price : of `openai:` annotators; price in USD per million tokens in, out.
-    device : torch device; by default a GPU if there is one.
+    progress : shows how far the build is.
+    options : `corpus` and the other fields of `builders.options.BuildOptions`; see `conceptbench build --help`.
 
     Raises
     ------
@@ -94,65 +51,42 @@ def build(
         if an option or the corpus is wrong, or `out` holds something else.
     ConceptBenchError
         if the work fails on the way, or some concepts could not be asked; what is done is kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> text = "The cat sat on the mat .\\nThe dog sat on the rug .\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "text.txt").write_text(text)
+    ...     store = build(corpus=f"{folder}/text.txt", layers="1", k=2, min_count=1, out=f"{folder}/store")
+    ...     store.concepts("minilm", 1).num_rows
+    2
     """
-    if clustering not in get_args(Clustering):
-        raise InputError(f"--clustering {clustering}: give one of {', '.join(get_args(Clustering))}")
-    if text not in get_args(Text):
-        raise InputError(f"--text {text}: give one of {', '.join(get_args(Text))}")
-    models = [model] if isinstance(model, str) else list(dict.fromkeys(model))
-    if not models:
-        raise InputError("--model: name one at least")
-    systems = [annotator] if isinstance(annotator, str) else list(dict.fromkeys(annotator))
-    layers_text = layers if isinstance(layers, str) else ",".join(map(str, layers))
+    given = read_options(BuildOptions, options)
     folder = Path(out)
     existing = check_folder(folder)
-    source = open_corpus(corpus, text_column)
-    asked_prompt = load_prompt(prompt).vary(unit=unit, contexts=contexts)
+    corpus = open_corpus(given.corpus, given.text_column)
+    prompt = load_prompt(given.prompt).vary(unit=given.unit, contexts=given.contexts)
     progress = progress or Silent()
-
     with opened(folder, fresh=existing is None) as journal:
-
-        def open_client(system: str) -> LLM:
-            return open_llm(
-                system,
-                journal=journal,
-                base_url=base_url,
-                concurrency=concurrency,
-                timeout=timeout,
-                price=price,
-            )
-
         manifest = existing or {}
-        # After a run with other options the store may be no more what its preset says; `build_preset` enters it anew.
+        # After a run with other options the store may no longer be what its preset says; `build_preset` enters it anew.
         manifest.pop("preset", None)
+        # Each annotator has a client of its own, whose usage is counted under its name.
+        open_client = partial(open_llm, journal=journal, **given.client_options())
         failed = 0
-        for name in models:
-            annotators = [open_annotator(system, prompt=asked_prompt, open_client=open_client) for system in systems]
-            work = _Build(
-                folder=folder,
-                journal=journal,
-                progress=progress,
-                corpus=source,
-                corpus_options={
-                    "max_sentences": max_sentences,
-                    "min_count": min_count,
-                    "max_count": max_count,
-                    "seed": seed,
-                },
-                text=text,
-                model=name,
-                model_options={"pooling": pooling, "max_length": max_length, "clustering": clustering},
-                k=k,
-                recut=recut,
-                device=device,
-                manifest=manifest,
-            )
+        for model in dict.fromkeys(given.model):
+            annotators = [
+                open_annotator(system, prompt=prompt, open_client=open_client)
+                for system in dict.fromkeys(given.annotator)
+            ]
+            work = _Build(folder, journal, progress, corpus, given, model, manifest)
             work.read_corpus()
-            layer_numbers = work.start_model(layers_text)
-            work.encode(layer_numbers)
-            for layer in layer_numbers:
+            layers = work.start_model(given.layers)
+            work.encode(layers)
+            for layer in layers:
                 work.cluster(layer)
-            failed += work.annotate(layer_numbers, annotators)
+            failed += work.annotate(layers, annotators)
             work.write_manifest()
         store = ConceptStore(folder, manifest)
         finish_store(store)
@@ -164,29 +98,27 @@ def build(
     return store
 
 
-def model_name(model: str) -> str:
-    """Name a model in a store: a folder goes by its last part."""
-    path = Path(model)
-    return path.resolve().name if path.is_dir() else model
-
-
 @dataclass
 class _Build:
-    """One run of `build`: what is asked, and the manifest as it grows."""
+    """One run of `build` for one model: its options, and the manifest as it grows."""
 
     folder: Path
     journal: Journal
     progress: Progress
     corpus: Corpus
-    corpus_options: dict[str, Any]
-    text: Text
+    options: BuildOptions
     model: str
-    model_options: dict[str, Any]
-    k: int
-    recut: bool
-    device: str | None
     manifest: dict[str, Any]
     spent: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def corpus_options(self) -> dict[str, Any]:
+        names = ("max_sentences", "min_count", "max_count", "seed")
+        return {name: getattr(self.options, name) for name in names}
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        return {name: getattr(self.options, name) for name in ("pooling", "max_length", "clustering")}
 
     @property
     def name(self) -> str:
@@ -210,9 +142,9 @@ class _Build:
         with self.progress.stage(f"Loading {self.name}", 1):
             return WordEncoder(
                 self.model,
-                pooling=self.model_options["pooling"],
-                max_length=self.model_options["max_length"],
-                device=self.device,
+                pooling=self.options.pooling,
+                max_length=self.options.max_length,
+                device=self.options.device,
             )
 
     def read_corpus(self) -> None:
@@ -221,7 +153,7 @@ class _Build:
             "name": self.corpus.name,
             "source_sha256": self.corpus.digest(),
             "text_column": self.corpus.column,
-            "text": self.text,
+            "text": self.options.text,
             **self.corpus_options,
         }
         if self.manifest:
@@ -257,19 +189,19 @@ class _Build:
             return self._enter_model(layers)
         numbers = parse_layers(layers, self.entry["layers_available"])
         _same(self.folder, f"model {self.name}", self.entry, self.model_options)
-        if self.entry["k"] == self.k:
+        if self.entry["k"] == self.options.k:
             return numbers
-        if not self.recut:
+        if not self.options.recut:
             raise InputError(
-                f"{self.folder} was built with -k {self.entry['k']}, not {self.k}: give --recut to cut its trees "
-                "again and replace its concepts and their annotations, or build into another folder"
+                f"{self.folder} was built with -k {self.entry['k']}, not {self.options.k}: give --recut to cut its "
+                "trees again and replace its concepts and their annotations, or build into another folder"
             )
         if self.model_options["clustering"] != "ward":
             raise InputError("--recut needs merge trees, which k-means does not make: build into another folder")
         self._check_k(self.entry["kept"])
         for table in ("annotations", "concepts", "occurrences"):
             shutil.rmtree(self.folder / table / slug(self.name), ignore_errors=True)
-        self.entry["k"] = self.k
+        self.entry["k"] = self.options.k
         if len(self.manifest["models"]) == 1:
             self.manifest["annotators"] = []
         self.write_manifest()
@@ -306,10 +238,10 @@ class _Build:
         with self._timed("clustering"):
             if self.model_options["clustering"] == "kmeans":
                 with self.progress.stage(f"Clustering layer {layer}", None):
-                    labels = kmeans(vectors, self.k, self.corpus_options["seed"])
+                    labels = kmeans(vectors, self.options.k, self.corpus_options["seed"])
             else:
                 tree = self._tree(store, layer)
-                labels = tree.cut(self.k)
+                labels = tree.cut(self.options.k)
             tokens = pq.read_table(self.vectors / "tokens.parquet")
             write_concepts(self.folder, self.name, layer, tokens, labels, vectors)
 
@@ -318,22 +250,22 @@ class _Build:
         store = ConceptStore(self.folder, self.manifest)
         failed = 0
         try:
-            for one in annotators:
-                self._check_annotator(one)
+            for annotator in annotators:
+                self._check_annotator(annotator)
             first = [*self.manifest["annotators"], *map(_annotator_entry, annotators)][0]
             for layer in layers:
-                for one in annotators:
+                for annotator in annotators:
                     with self._timed("annotation"):
                         primary = (first["annotator"], first["prompt"])
-                        failed += annotate_layer(store, self.name, layer, one, primary, self.progress)
+                        failed += annotate_layer(store, self.name, layer, annotator, primary, self.progress)
                     # Not before it has named something: an annotator that cannot work leaves no trace.
-                    if _annotator_entry(one) not in self.manifest["annotators"]:
-                        self.manifest["annotators"].append(_annotator_entry(one))
+                    if _annotator_entry(annotator) not in self.manifest["annotators"]:
+                        self.manifest["annotators"].append(_annotator_entry(annotator))
                         self.write_manifest()
         finally:
-            for one in annotators:
-                self._add_usage(one)
-                one.close()
+            for annotator in annotators:
+                self._add_usage(annotator)
+                annotator.close()
         return failed
 
     def _enter_model(self, layers: str) -> list[int]:
@@ -360,7 +292,7 @@ class _Build:
             "max_length_used": self.encoder.max_length,
             "adds_bos": self.encoder.adds_bos,
             **self.model_options,
-            "k": self.k,
+            "k": self.options.k,
             **asdict(alignment),
         }
         self.write_manifest()
@@ -385,9 +317,9 @@ class _Build:
                 total[name] = round(total.get(name, 0) + value, 6)
 
     def _check_k(self, tokens: int) -> None:
-        if not 1 <= self.k <= tokens:
+        if not 1 <= self.options.k <= tokens:
             raise InputError(
-                f"-k {self.k}: give a number of concepts from 1 to {tokens}, the number of chosen tokens (more "
+                f"-k {self.options.k}: give a number of concepts from 1 to {tokens}, the number of chosen tokens (more "
                 "text, a lower --min-count or a higher --max-count give more)"
             )
 
@@ -404,7 +336,7 @@ class _Build:
                 advance(count - done)
                 done = count
 
-            tree = ward_tree(vectors, device=self.device, progress=merged)
+            tree = ward_tree(vectors, device=self.options.device, progress=merged)
         left, right, height, size = tree.linkage.T
         columns = {"left": left.astype(int), "right": right.astype(int), "height": height, "size": size.astype(int)}
         write_table(path, TREES, columns)

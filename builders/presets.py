@@ -4,70 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from conceptbench.benchmark.prompts import DEFAULT_PROMPT
 from conceptbench.benchmark.schema import parse_layers
-from conceptbench.benchmark.store import ConceptStore
-from conceptbench.builders.build import Clustering, build, model_name
-from conceptbench.builders.referred import Text
-from conceptbench.builders.workspace import finish_store, opened
-from conceptbench.runtime.encoder import Pooling
+from conceptbench.builders.options import BuildOptions
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.llm import public_name
+from conceptbench.runtime.models import model_name
+from conceptbench.runtime.options import read_options
 from conceptbench.runtime.progress import Progress
 
+if TYPE_CHECKING:
+    from conceptbench.benchmark.store import ConceptStore
+
 _FOLDER = files("conceptbench.builders") / "presets"
-_ABOUT = {"name", "version", "description", "sha256"}
+_NOT_IN_PRESETS = ("recut", "device", "base_url", "concurrency", "timeout", "price")
 _MOST_LAYERS = 10_000
 
-_Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
-
-class Preset(BaseModel):
+@dataclass(frozen=True)
+class Preset:
     """A concept dataset's name, version and description, and the options of `build` that make it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     sha256: str
     version: str
     description: str
-    corpus: str
-    model: _Names
-    text_column: str | None = None
-    text: Text = "kept"
-    max_sentences: int | None = None
-    min_count: int = 5
-    max_count: int = 20
-    layers: str = "all"
-    k: int = 600
-    annotator: _Names = ("lexical",)
-    prompt: str = DEFAULT_PROMPT
-    pooling: Pooling = "last"
-    max_length: int = 512
-    clustering: Clustering = "ward"
-    seed: int = 0
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of `build`."""
-        return self.model_dump(exclude=_ABOUT)
+    options: BuildOptions
 
     @property
     def concepts(self) -> int | None:
         """How many concepts it makes; None where that depends on how many layers its models have."""
-        if self.layers == "all":
+        if self.options.layers == "all":
             return None
-        return len(self.model) * len(self.layers_of(_MOST_LAYERS)) * self.k
+        return len(self.options.model) * len(self.layers_of(_MOST_LAYERS)) * self.options.k
 
     def layers_of(self, available: int) -> list[int]:
         """The layers that it wants of a model with so many."""
-        return parse_layers(self.layers, available if self.layers == "all" else _MOST_LAYERS)
+        return parse_layers(self.options.layers, available if self.options.layers == "all" else _MOST_LAYERS)
 
 
 def preset_names() -> list[str]:
@@ -91,18 +68,31 @@ def load_preset(name: str) -> Preset:
         )
     try:
         content = (_FOLDER / f"{name}.toml").read_bytes() if packaged else Path(name).read_bytes()
-        fields = tomllib.loads(content.decode())
+        stated = tomllib.loads(content.decode())
     except OSError as error:
         raise InputError(f"--preset {name}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"--preset {name}: not TOML ({error})") from error
-    own = {"name": name if packaged else Path(name).stem, "sha256": hashlib.sha256(content).hexdigest()}
+    about = {field: stated.pop(field, None) for field in ("version", "description")}
+    absent = [field for field, value in about.items() if not isinstance(value, str)]
+    if absent:
+        raise InputError(f"--preset {name}: `{absent[0]}`: must be given, as a text")
+    if "model" not in stated:
+        raise InputError(f"--preset {name}: `model`: must be given")
+    unknown = sorted(set(stated) & set(_NOT_IN_PRESETS))
+    if unknown:
+        raise InputError(f"--preset {name}: `{unknown[0]}` is no option of a preset; give it on the command line")
     try:
-        return Preset.model_validate(fields | own)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"--preset {name}: `{where}`: {first['msg']}") from error
+        options = read_options(BuildOptions, stated)
+    except InputError as error:
+        raise InputError(f"--preset {name}: {error}") from error
+    return Preset(
+        name=name if packaged else Path(name).stem,
+        sha256=hashlib.sha256(content).hexdigest(),
+        version=str(about["version"]),
+        description=str(about["description"]),
+        options=options,
+    )
 
 
 def build_preset(preset: str, out: str | Path, *, progress: Progress | None = None, **options: Any) -> ConceptStore:
@@ -120,11 +110,14 @@ def build_preset(preset: str, out: str | Path, *, progress: Progress | None = No
     InputError, ConceptBenchError
         as `build` does, and if there is no such preset.
     """
+    from conceptbench.builders.build import build
+    from conceptbench.builders.workspace import finish_store, opened
+
     chosen = load_preset(preset)
-    own = chosen.options
+    preset_options = {field.name: getattr(chosen.options, field.name) for field in fields(chosen.options)}
     if "corpus" in options:
-        own["text_column"] = None
-    store = build(out=out, progress=progress, **(own | options))
+        preset_options["text_column"] = None
+    store = build(out=out, progress=progress, **(preset_options | options))
     store.manifest["preset"] = {
         "name": chosen.name,
         "version": chosen.version,
@@ -141,17 +134,16 @@ def _changed(preset: Preset, manifest: dict[str, Any]) -> list[str]:
     """Name the options in which a store is not what its preset says."""
     # A store of an older version has neither of the two.
     corpus = {"text": "kept", "max_sentences": None, **manifest["corpus"]}
-    models, annotators = manifest["models"], manifest["annotators"]
-    there = {
-        **{name: corpus[name] for name in ("text_column", "text", "max_sentences", "min_count", "max_count", "seed")},
-        "corpus": preset.corpus if corpus["name"] in {preset.corpus, Path(preset.corpus).name} else corpus["name"],
-    }
-    changed = {name for name, value in there.items() if value != getattr(preset, name)}
-    if list(models) != [model_name(model) for model in preset.model]:
+    models, annotators, options = manifest["models"], manifest["annotators"], preset.options
+    columns = ("text_column", "text", "max_sentences", "min_count", "max_count", "seed")
+    same_corpus = corpus["name"] in {options.corpus, Path(options.corpus).name}
+    changed = {name for name in columns if corpus[name] != getattr(options, name)}
+    changed |= set() if same_corpus else {"corpus"}
+    if list(models) != [model_name(model) for model in options.model]:
         changed.add("model")
-    if [entry["annotator"] for entry in annotators] != [_entered(system) for system in preset.annotator]:
+    if [entry["annotator"] for entry in annotators] != [_entered(system) for system in options.annotator]:
         changed.add("annotator")
-    if not {entry["prompt"] for entry in annotators} <= {preset.prompt, ""}:
+    if not {entry["prompt"] for entry in annotators} <= {options.prompt, ""}:
         changed.add("prompt")
     if any(entry["layers"] != preset.layers_of(entry["layers_available"]) for entry in models.values()):
         changed.add("layers")
@@ -159,7 +151,7 @@ def _changed(preset: Preset, manifest: dict[str, Any]) -> list[str]:
         name
         for name in ("k", "pooling", "max_length", "clustering")
         for entry in models.values()
-        if entry[name] != getattr(preset, name)
+        if entry[name] != getattr(options, name)
     }
     return sorted(changed)
 

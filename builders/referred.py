@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,8 +14,6 @@ from conceptbench.builders.corpus import open_corpus, read_corpus
 from conceptbench.builders.workspace import finish_store, opened
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Progress
-
-Text = Literal["kept", "referred"]
 
 
 def is_referred(store: ConceptStore) -> bool:

@@ -13,12 +13,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from conceptbench.benchmark.schema import slug
-from conceptbench.eval.options import read_options, recorded_options
 from conceptbench.eval.result import Metric, Result, package_version, read_result, write_result
 from conceptbench.eval.rows import read_records, write_records
 from conceptbench.eval.task import Example, ItemScores, Provenance, Scores, Task
 from conceptbench.eval.tasks import task_of
 from conceptbench.runtime.errors import ConceptBenchError, InputError
+from conceptbench.runtime.options import read_options, recorded_options
 from conceptbench.runtime.progress import Progress, Silent
 
 TOLERANCE: Final = 1e-6

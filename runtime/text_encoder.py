@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from conceptbench.runtime.encoder import is_causal, weights_digest
+from conceptbench.runtime.encoder import is_causal
 from conceptbench.runtime.errors import ConceptBenchError, InputError
-from conceptbench.runtime.models import LOADING_ERRORS, model_folder, not_loaded, quiet_transformers
+from conceptbench.runtime.networks import load_model
 from conceptbench.runtime.progress import Progress, Silent
 
 _MAX_LENGTH = 256
@@ -42,30 +41,17 @@ class TextEncoder:
     """
 
     def __init__(self, model: str, *, max_length: int = _MAX_LENGTH, device: str | None = None) -> None:
-        folder = model_folder(model)
+        loaded = load_model(model, device)
         self.name = model if model == Path(model).name else Path(model).resolve().name
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        try:
-            with quiet_transformers():
-                config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-                self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                network = AutoModel.from_pretrained(
-                    folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-                )
-        except LOADING_ERRORS as error:
-            raise not_loaded(model, error) from error
-        self._network = network.get_encoder() if config.is_encoder_decoder else network
-        self._network.to(self.device).eval()
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
+        self.device = loaded.device
+        self._tokenizer, self._network = loaded.tokenizer, loaded.network
         self._decoder = is_causal(self._network, self.device)
-        depth = int(config.get_text_config().num_hidden_layers)
-        self._layer = depth // 4 + 1 if self._decoder else depth
+        self._layer = loaded.depth // 4 + 1 if self._decoder else loaded.depth
         if self._decoder:
             _keep_layers(self._network, self._layer + 1)
         self._max_length = min(max_length, self._tokenizer.model_max_length)
-        self.width = int(config.get_text_config().hidden_size)
-        self.digest = getattr(config, "_commit_hash", None) or weights_digest(Path(folder))
+        self.width = loaded.width
+        self.digest = loaded.revision
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Encode texts, each distinct one once.

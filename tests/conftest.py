@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from conceptbench.runtime.models import model_folder, quiet_transformers, weight
 
 # No test may depend on the network, and none may wait for it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# A shell ignores SIGINT in what it starts in the background, and children inherit that: tests that interrupt a child
+# would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _START_SECONDS = 120
 
 

@@ -139,7 +139,7 @@ def _questions(number: int, record: Record, label: str, judge_name: str, seed: i
     tested = words_for_belonging(record)
     if record.role == ITEM and tested is not None:
         mixed = [tested[i] for i in generator_of("belongs", *key).permutation(len(tested))]
-        listed = "\n".join(f"{place}. {word[:LONGEST_WORD]}" for place, word in enumerate(mixed, 1))
+        listed = "\n".join(f"{position}. {word[:LONGEST_WORD]}" for position, word in enumerate(mixed, 1))
         turns = (Message("user", fill(load_rubric().belongs, label=quoted(label), words=listed)),)
         questions.append(_Question(number, "chosen", _request(turns), lambda text: read_chosen(text, mixed)))
     return questions

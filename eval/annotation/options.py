@@ -11,9 +11,9 @@ from pydantic.dataclasses import dataclass
 
 from conceptbench.benchmark.lexicon import PURITIES, Split
 from conceptbench.benchmark.prompts import DEFAULT_PROMPT, Unit
-from conceptbench.eval.options import CHECKED, JudgeOptions, Option, Paths, Positive, split_commas
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.llm import public_name
+from conceptbench.runtime.options import CHECKED, JudgeOptions, Option, Paths, Positive, split_commas
 
 CONTROLS: Final = 30
 """Planted controls of each type by default: half of them select the judges, half measure them."""

@@ -98,7 +98,7 @@ def acceptance_by_people(
 ) -> dict[MetricKey, Metric]:
     """Estimate people's acceptance of all labels from the judges', where people rated a part of them."""
     numbers, decisions = _decided(items, accepted)
-    people = {place: accepted_by_people[number] for place, number in enumerate(numbers) if number in accepted_by_people}
+    people = {row: accepted_by_people[number] for row, number in enumerate(numbers) if number in accepted_by_people}
     if not people:
         return {}
     units = resampled_units(items, numbers)

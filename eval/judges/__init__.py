@@ -1,1 +1,1 @@
-"""Language models as judges: how they are asked, and what planted controls show of their worth."""
+"""Language models as judges: how they are asked, and how planted controls show their errors."""

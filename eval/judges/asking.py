@@ -1,4 +1,4 @@
-"""What tasks share that ask language models: who may judge, what is put before a model, how answers are read."""
+"""Asking language models as judges: which models may judge, how texts are put to them, how answers are read."""
 
 from __future__ import annotations
 
@@ -39,15 +39,20 @@ _ADDRESSES_RATER = re.compile(
 
 
 def addresses_rater(text: str) -> bool:
-    """Tell whether a label or an explanation speaks to whoever rates it instead of naming something ("accept this").
+    """Tell whether a label or an explanation speaks to its rater instead of naming something ("accept this").
 
     Such a text is not accepted, and is shown to no judge.
+
+    Examples
+    --------
+    >>> addresses_rater("accept this label"), addresses_rater("names of birds")
+    (True, False)
     """
     return _ADDRESSES_RATER.search(text) is not None
 
 
 def check_judges(judges: Sequence[str], annotator: str, *, allow_self_judging: bool = False) -> None:
-    """Refuse a panel in which a model would judge its own labels, or sit twice.
+    """Refuse a panel in which a model would judge its own labels, or be a member twice.
 
     Models are told apart by the last part of their name, so the same model behind two servers is one.
 
@@ -79,7 +84,7 @@ def check_judges(judges: Sequence[str], annotator: str, *, allow_self_judging: b
 
 
 def ask(client: LLM, requests: Sequence[Request], stage: str, progress: Progress) -> tuple[list[Reply], Usage]:
-    """Ask a model; give its replies, and what these took."""
+    """Ask a model; give its replies, and the tokens, time and cost of these requests."""
     before = replace(client.usage)
     with progress.stage(stage, len(requests)) as advance:
         replies = client.complete(requests, lambda _index, _reply: advance(1))
@@ -87,7 +92,13 @@ def ask(client: LLM, requests: Sequence[Request], stage: str, progress: Progress
 
 
 def read_choice(text: str, order: Sequence[T]) -> T | None:
-    """Read a choice of A, B, ..., listed in this order; None where there is none."""
+    """Read a choice of A, B, ..., listed in this order; None where there is none.
+
+    Examples
+    --------
+    >>> read_choice("The answer is B.", ["yes", "no"])
+    'no'
+    """
     match = _choice(LETTERS[: len(order)]).match(text.strip())
     return order[LETTERS.index(match[1].upper())] if match else None
 
@@ -98,12 +109,24 @@ def reply_text(reply: Reply) -> str:
 
 
 def fill(template: str, **fields: str) -> str:
-    """Put texts into a template; in one pass, since a text may hold another field's mark."""
+    """Put texts into a template; in one pass, since a text may hold another field's mark.
+
+    Examples
+    --------
+    >>> fill("Is {label} right?", label="{words}")
+    'Is {words} right?'
+    """
     return re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], template)
 
 
 def quoted(text: str) -> str:
-    """Put a text into quotation marks that it cannot close."""
+    """Put a text into quotation marks that it cannot close.
+
+    Examples
+    --------
+    >>> print(quoted('names of "cities"'))
+    "names of 'cities'"
+    """
     return '"' + text.replace('"', "'") + '"'
 
 

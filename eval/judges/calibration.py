@@ -1,4 +1,4 @@
-"""What a panel of judges is worth, measured on planted controls, and what it accepts corrected for its errors."""
+"""Calibrating a panel of judges on planted controls, and correcting the share that it accepts for its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from conceptbench.eval.stats.intervals import resampled_means
 
 @dataclass(frozen=True)
 class Share:
-    """`hits` of `n` controls on which the decision was right."""
+    """The number `hits` of `n` controls on which the decision was right.
+
+    Examples
+    --------
+    >>> (Share(3, 10) + Share(5, 10)).metric.value
+    0.4
+    """
 
     hits: int
     n: int
@@ -27,8 +33,8 @@ class Share:
         low, high = proportion_confint(self.hits, self.n, method="wilson")
         return Metric(self.hits / self.n, float(low), float(high), self.n)
 
-    def __add__(self, other: Share) -> Share:
-        return Share(self.hits + other.hits, self.n + other.n)
+    def __add__(self, more: Share) -> Share:
+        return Share(self.hits + more.hits, self.n + more.n)
 
 
 def youden(sensitivity: Share, specificity: Share) -> Metric:
@@ -36,6 +42,11 @@ def youden(sensitivity: Share, specificity: Share) -> Metric:
 
     The interval is Zou and Donner's (2008, MOVER), of Wilson's: it keeps its width where a part is 0 or 1, as for a
     judge that always says yes.
+
+    Examples
+    --------
+    >>> round(youden(Share(9, 10), Share(8, 10)).value, 3)
+    0.7
     """
     sens, spec = sensitivity.metric, specificity.metric
     value = sens.value + spec.value - 1.0
@@ -45,7 +56,7 @@ def youden(sensitivity: Share, specificity: Share) -> Metric:
 
 
 def worth(sensitivity: Share, specificity: Share) -> dict[str, Metric]:
-    """Give what a panel is worth, by the names of metrics that all tasks use."""
+    """Give sensitivity, specificity and Youden's J of a panel, by the names of the metrics that all tasks use."""
     return {
         "judge_sensitivity": sensitivity.metric,
         "judge_specificity": specificity.metric,
@@ -70,7 +81,7 @@ def corrected(
 
     Parameters
     ----------
-    decisions : 1.0 where the panel accepts a label, else 0.0; one a label.
+    decisions : 1.0 where the panel accepts a label, else 0.0; one for each label.
     groups : the concept, or module, of each.
     sensitivity, specificities : on right controls; on wrong ones, by error type.
     asked : the number of items; those without a label are known to be wrong.
@@ -79,10 +90,10 @@ def corrected(
     generator = np.random.default_rng(seed)
     means = resampled_means(decisions, groups, generator)
     sens = _posterior(sensitivity, generator)
-    drawn = [_rogan_gladen(means, sens, _posterior(share, generator)) for share in specificities.values()]
+    shares = [_rogan_gladen(means, sens, _posterior(share, generator)) for share in specificities.values()]
     # Where a type's J is not above 0 the panel cannot tell such errors: nothing is ruled out.
-    low = np.quantile(np.minimum.reduce([np.nan_to_num(values, nan=0.0) for values in drawn]), 0.025)
-    high = np.quantile(np.maximum.reduce([np.nan_to_num(values, nan=1.0) for values in drawn]), 0.975)
+    low = np.quantile(np.minimum.reduce([np.nan_to_num(values, nan=0.0) for values in shares]), 0.025)
+    high = np.quantile(np.maximum.reduce([np.nan_to_num(values, nan=1.0) for values in shares]), 0.975)
     specificity = np.mean([share.metric.value for share in specificities.values()], keepdims=True)
     accepted = np.mean(np.asarray(decisions, dtype=float), keepdims=True)
     value = float(_rogan_gladen(accepted, np.array([sensitivity.metric.value]), specificity)[0])

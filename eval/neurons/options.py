@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from conceptbench.eval.methods.neurons.choices import CONTROLS, FRACTION, Method
-from conceptbench.eval.options import CHECKED, Option, Positive, split_commas
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.options import CHECKED, Option, Positive, split_commas
 
 Source = Literal["tree", "labels", "lexicon"]
 """Where super- and sub-concepts are from."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from conceptbench.eval.options import CHECKED, Option, Positive
+from conceptbench.runtime.options import CHECKED, Option, Positive
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

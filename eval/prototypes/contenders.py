@@ -1,4 +1,4 @@
-"""The classifiers of a run: Proto-lm, what it is held against, and its variants in a study."""
+"""The classifiers of a run: Proto-lm, what it is compared with, and its variants in a study."""
 
 from __future__ import annotations
 
@@ -6,53 +6,61 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from conceptbench.eval.methods.protolm.model import LinearConfig, PrototypeConfig
-from conceptbench.eval.methods.protolm.training import Training
-from conceptbench.runtime.errors import InputError
+from conceptbench.eval.methods.protolm.settings import LinearConfig, PrototypeConfig, Training
 
 PROTOTYPES: Final = "prototypes"
 LINEAR: Final = "linear"
 ALIGNED: Final = "aligned"
-"""Proto-lm after alignment: it is not trained, but made of the trained one."""
+"""Proto-lm after alignment, which is not trained but made of the trained one."""
 
 COUNTS: Final = (1, 3, 10, 30)
+"""N in the study `prototypes`."""
 NEAREST: Final = (1, 3, 10)
+"""K in the study `nearest`."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A classifier that is trained on each split; `once` where only the first repeat is."""
+    """A classifier that is trained on each split; `once` where it is trained in the first repeat alone."""
 
     name: str
     config: PrototypeConfig | LinearConfig
     training: Training
     once: bool = False
 
+    @property
+    def prototypes(self) -> int:
+        """The number of training texts that a class needs: one for each of its prototypes."""
+        return self.config.prototypes if isinstance(self.config, PrototypeConfig) else 1
+
 
 def contenders(config: PrototypeConfig, training: Training, study: str | None) -> list[Contender]:
     """Give Proto-lm, the linear head, the baselines and a study's variants, all with the same budget.
 
-    The baselines' prototypes stay where they start: random training texts, or the centres of k-means; all else of them
-    is trained. A study leaves out what the data or the configuration do not allow.
+    The baselines' prototypes stay where they start: at random training texts, or at the centres of k-means; all else
+    of them is trained. A study leaves out what the configuration does not allow.
 
-    Raises
-    ------
-    InputError
-        if there is no such study.
+    Parameters
+    ----------
+    config, training : those of Proto-lm.
+    study : a name in `STUDIES`.
+
+    Examples
+    --------
+    >>> [contender.name for contender in contenders(PrototypeConfig(), Training(), None)]
+    ['prototypes', 'linear', 'random', 'kmeans']
     """
     fixed = replace(training, learned=False)
-    found = [
+    without_study = [
         Contender(PROTOTYPES, config, training),
         Contender(LINEAR, LinearConfig(config.attention), training),
         Contender("random", config, replace(fixed, start="examples"), once=True),
         Contender("kmeans", config, replace(fixed, start="kmeans"), once=True),
     ]
     if study is None:
-        return found
-    if study not in STUDIES:
-        raise InputError(f"--study {study}: there is no such study; there are {', '.join(STUDIES)}")
-    variants = {name: own for name, own in STUDIES[study](config).items() if own != config}
-    return [*found, *(Contender(name, own, training, once=True) for name, own in variants.items())]
+        return without_study
+    variants = {name: variant for name, variant in STUDIES[study](config).items() if variant != config}
+    return [*without_study, *(Contender(name, variant, training, once=True) for name, variant in variants.items())]
 
 
 def _of_counts(config: PrototypeConfig) -> dict[str, PrototypeConfig]:
@@ -71,8 +79,8 @@ def _of_losses(config: PrototypeConfig) -> dict[str, PrototypeConfig]:
         {"cohesion": 0.1, "separation": 0.1},
         {"cohesion": 1.0, "separation": 1.0},
     )
-    every = [replace(config, **own) for own in weights]
-    return {f"l1={own.cohesion:g},l2={own.separation:g}": own for own in every}
+    variants = [replace(config, **changes) for changes in weights]
+    return {f"l1={variant.cohesion:g},l2={variant.separation:g}": variant for variant in variants}
 
 
 STUDIES: Final[dict[str, Callable[[PrototypeConfig], dict[str, PrototypeConfig]]]] = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from conceptbench.eval.methods.protolm.tokens import Text
+from conceptbench.eval.prototypes.ready import SETTINGS
 from conceptbench.runtime.errors import InputError
 
 _FORMS = "a .csv or .parquet file, a Hub dataset <id> or hf:<id>[:<config>[:<split>]], or a ready setting"
@@ -27,7 +27,18 @@ _MOST_COLUMNS = 2
 class LabelledTexts:
     """Texts, or pairs of sentences, and their classes.
 
-    `labels` is int64 of shape (texts,), numbers of `classes`; `name` is what may be published of the source.
+    Attributes
+    ----------
+    name : what may be published of the source.
+    texts : texts, or pairs.
+    labels : int64 of shape (texts,): numbers of `classes`.
+    classes : the names of the classes.
+
+    Examples
+    --------
+    >>> data = LabelledTexts("films", ["Dull.", "Lovely."], np.array([1, 0]), ["good", "bad"])
+    >>> data.take(np.array([1])).texts
+    ['Lovely.']
     """
 
     name: str
@@ -50,53 +61,12 @@ class LabelledTexts:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A dataset of the Hub: where it is, which columns hold texts and class, and what is trained and tested on.
-
-    `classes` name the label numbers, where the dataset itself does not.
-    """
-
-    id: str
-    config: str | None
-    text_columns: tuple[str, ...]
-    label_column: str
-    train: str
-    test: str
-    classes: tuple[str, ...]
-
-
-_ENTAILMENT: Final = ("entailment", "not_entailment")
-SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
-    {
-        "sst2": Setting(
-            "stanfordnlp/sst2", None, ("sentence",), "label", "train", "validation", ("negative", "positive")
-        ),
-        "sst5": Setting(
-            "SetFit/sst5", None, ("text",), "label", "train", "test",
-            ("very negative", "negative", "neutral", "positive", "very positive"),
-        ),
-        "qnli": Setting("nyu-mll/glue", "qnli", ("question", "sentence"), "label", "train", "validation", _ENTAILMENT),
-        "mnli": Setting(
-            "nyu-mll/glue", "mnli", ("premise", "hypothesis"), "label", "train", "validation_matched",
-            ("entailment", "neutral", "contradiction"),
-        ),
-        "wnli": Setting(
-            "nyu-mll/glue", "wnli", ("sentence1", "sentence2"), "label", "train", "validation",
-            ("not_entailment", "entailment"),
-        ),
-        "rte": Setting("nyu-mll/glue", "rte", ("sentence1", "sentence2"), "label", "train", "validation", _ENTAILMENT),
-        "imdb": Setting("stanfordnlp/imdb", None, ("text",), "label", "train", "test", ("neg", "pos")),
-    }
-)  # fmt: skip
-"""Ready settings. The test split is the one whose labels are public."""
-
-
 def load_texts(source: str, text_columns: Sequence[str], label_column: str) -> LabelledTexts:
     """Read a table of texts and classes; a Hub dataset's split is `train` where none is named.
 
     Parameters
     ----------
+    source : a .csv or .parquet file, or a Hub dataset `<id>` or `hf:<id>[:<config>[:<split>]]`.
     text_columns : one column, or two for pairs of sentences.
     label_column : holds integers or strings; classes are in their order, or in that of a Hub dataset's names.
 
@@ -116,8 +86,8 @@ def load_texts(source: str, text_columns: Sequence[str], label_column: str) -> L
         table, names = _hub_table(source, name, config or None, split or "train", label_column)
     else:
         table, names = _file_table(source, [*text_columns, label_column]), None
-    shown = source if source.startswith("hf:") else Path(source).name
-    return _labelled(shown, source, table, text_columns, label_column, names)
+    public = source if source.startswith("hf:") else Path(source).name
+    return _labelled(public, source, table, text_columns, label_column, names)
 
 
 def load_setting(name: str) -> tuple[LabelledTexts, LabelledTexts]:
@@ -142,7 +112,7 @@ def load_setting(name: str) -> tuple[LabelledTexts, LabelledTexts]:
 
 
 def check_task(data: LabelledTexts, prototypes: int) -> None:
-    """Check that the training texts can have so many prototypes a class.
+    """Check that the training texts suffice for so many prototypes a class.
 
     Raises
     ------
@@ -214,9 +184,9 @@ def _labelled(
     columns = [_column_texts(source, table, column) for column in text_columns]
     texts: list[Text] = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
     labels, classes = _classes(source, table, label_column, names)
-    found = LabelledTexts(name, texts, labels, classes)
-    check_task(found, 0)
-    return found
+    labelled = LabelledTexts(name, texts, labels, classes)
+    check_task(labelled, 0)
+    return labelled
 
 
 def _column_texts(source: str, table: pa.Table, column: str) -> list[str]:

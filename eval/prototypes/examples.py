@@ -1,13 +1,12 @@
-"""Some decisions of a run to look at, right and wrong, and its prototypes."""
+"""Some decisions of a run to look at, right and wrong, and the prototypes that decide anything."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from conceptbench.eval.prototypes.contenders import PROTOTYPES
-from conceptbench.eval.prototypes.records import PROTOTYPE, Record, read_records
-from conceptbench.eval.result import Example, Result
+from conceptbench.eval.prototypes.records import PrototypeRow, Rows, TextRow
+from conceptbench.eval.task import Example, Provenance, Scores
 from conceptbench.runtime.draws import generator_of, sample
 
 SHOWN: Final = 12
@@ -17,36 +16,35 @@ _LONGEST = 160
 _NEAREST = 3
 
 
-def examples(folder: Path, result: Result) -> list[Example]:
+def examples(rows: Rows, _scores: Scores, provenance: Provenance) -> list[Example]:
     """Draw decisions by the seed, right ones and wrong ones, and show the prototypes that decide anything."""
-    records = read_records(folder)
-    generator = generator_of("examples", result.provenance["seed"])
-    decisions = [_decision(record) for record in records if record["repeat"] == 0]
-    prototypes = [_prototype(record) for record in records if record["role"] == PROTOTYPE and record["used"]]
-    return [
-        *(one for good in (True, False) for one in sample([d for d in decisions if d.good == good], SHOWN, generator)),
-        *prototypes,
-    ]
+    generator = generator_of("examples", provenance["seed"])
+    decisions = [_decision(row) for row in rows.texts if row.repeat == 0]
+    right, wrong = (
+        sample([decision for decision in decisions if decision.good == good], SHOWN, generator)
+        for good in (True, False)
+    )
+    return [*right, *wrong, *(_prototype(row) for row in rows.prototypes if row.used)]
 
 
-def _decision(record: Record) -> Example:
-    answer = next(own for own in record["answers"] if own["classifier"] == PROTOTYPES)
+def _decision(row: TextRow) -> Example:
+    answer = next(answer for answer in row.answers if answer.classifier == PROTOTYPES)
     return Example(
-        item=record["item"],
-        shown=_shortened(record["text"]),
-        answer=f"{answer['label']} ({answer['probability']:.2f}), like “{_shortened(record['reason'])}”",
-        expected=record["label"],
-        good=answer["label"] == record["label"],
+        item=row.item,
+        shown=_shortened(row.text),
+        answer=f"{answer.label} ({answer.probability:.2f}), like “{_shortened(row.reason or '')}”",
+        expected=row.label,
+        good=answer.label == row.label,
         condition="decision",
     )
 
 
-def _prototype(record: Record) -> Example:
+def _prototype(row: PrototypeRow) -> Example:
     return Example(
-        item=record["item"],
-        shown=" · ".join(_shortened(text) for text in record["nearest"][:_NEAREST]),
-        answer=record["name"] or "(no name)",
-        expected=record["label"],
+        item=row.item,
+        shown=" · ".join(_shortened(text) for text in row.nearest[:_NEAREST]),
+        answer=row.name or "(no name)",
+        expected=row.label,
         good=None,
         condition="prototype",
     )

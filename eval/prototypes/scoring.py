@@ -2,142 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
 from conceptbench.eval.prototypes.contenders import ALIGNED, LINEAR, PROTOTYPES
-from conceptbench.eval.prototypes.records import PROTOTYPE, TEXT, Record
-from conceptbench.eval.prototypes.simulation import CONDITIONS
+from conceptbench.eval.prototypes.questions import CONDITIONS
+from conceptbench.eval.prototypes.records import PrototypeRow, Rows, SimulatorAnswer, TextRow
 from conceptbench.eval.prototypes.splits import PairedTest, paired_test
-from conceptbench.eval.result import Metric
+from conceptbench.eval.result import Metric, MetricKey
+from conceptbench.eval.stats.bootstrap import percentile_interval, resampled_rows
 from conceptbench.eval.stats.intervals import mean_metric
+from conceptbench.eval.task import ItemScores, Provenance, Scores
+from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.progress import Progress
 
 _ALPHA = 0.05
-_SWAPS = {"swap_all": "all_stay", "swap_top": "top_stays", "swap_logit_change": "change"}
+_SWAPS: Final = {"swap_all": "all_stay", "swap_top": "top_stays", "swap_logit_change": "change"}
+
+Values = Mapping[str, float]
+"""The values of single texts, by item."""
 
 
-@dataclass
-class Scores:
-    """What the records come to.
+@dataclass(frozen=True)
+class _Part:
+    """A part of the scores: metrics, the values of single texts by metric, and why metrics are absent."""
 
-    `values` of single texts by metric (means over repeats), the metrics with their breakdowns, why some are absent, and
-    `findings`: what the test of non-inferiority shows, in sentences.
-    """
-
-    values: dict[str, dict[str, float]] = field(default_factory=dict)
-    metrics: dict[str, Metric] = field(default_factory=dict)
-    undefined: dict[str, str] = field(default_factory=dict)
-    findings: list[str] = field(default_factory=list)
+    metrics: Mapping[MetricKey, Metric] = field(default_factory=dict)
+    values: Mapping[str, Values] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    findings: Sequence[str] = ()
 
 
-def score(records: Sequence[Record], *, margin: float, seed: int = 0) -> Scores:
+def score(rows: Rows, provenance: Provenance, _progress: Progress | None = None) -> Scores:
     """Compute every metric from the records.
 
     Parameters
     ----------
-    records : rows as in `records.RECORDS`.
-    margin : of the test of non-inferiority, a fraction.
-    seed : of the intervals.
+    rows : see `records.Rows`.
+    provenance : its `margin` and `seed` are read.
+
+    Raises
+    ------
+    InputError
+        if Proto-lm or the linear head has no answers.
     """
-    texts = [record for record in records if record["role"] == TEXT]
-    scores = Scores()
-    right = {name: _Right(texts, name) for name in _classifiers(texts)}
-    for name, own in right.items():
-        _add(scores, "accuracy", own.by_item(), seed, name)
+    margin, seed = provenance["margin"], provenance["seed"]
+    texts = rows.texts
+    names = dict.fromkeys(answer.classifier for text in texts for answer in text.answers)
     for name in (PROTOTYPES, LINEAR):
-        _put(scores, "balanced_accuracy", name, _balanced(right[name], texts, seed))
-    _differences(scores, right, margin)
-    _swaps(scores, texts, seed)
-    _tokens(scores, texts, seed)
-    _simulations(scores, texts, seed)
-    _prototypes(scores, [record for record in records if record["role"] == PROTOTYPE], seed)
-    return scores
+        if name not in names:
+            raise InputError(f"records, answers: there are none of the classifier {name!r}")
+    correct = {name: _Correct.of(texts, name) for name in names}
+    parts = [
+        *(_mean("accuracy", correct[name].by_item(), seed, name) for name in names),
+        *(_balanced(correct[name], texts, seed, name) for name in (PROTOTYPES, LINEAR)),
+        *(_difference(name, correct, margin) for name in names if name != LINEAR),
+        _alignment_cost(correct, margin),
+        *_swaps(texts, seed),
+        *_tokens(texts, seed),
+        *_simulations(texts, seed),
+        _prototypes(rows.prototypes, seed),
+    ]
+    values = {name: by_item for part in parts for name, by_item in part.values.items()}
+    return Scores(
+        metrics={key: metric for part in parts for key, metric in part.metrics.items()},
+        items=ItemScores(values, {item: item for by_item in values.values() for item in by_item}),
+        undefined={name: why for part in parts for name, why in part.undefined.items()},
+        findings=[finding for part in parts for finding in part.findings],
+    )
 
 
-class _Right:
-    """Where a classifier is right: bool arrays of shape (repeats, texts), with the fold that tested each text."""
+@dataclass(frozen=True, eq=False)
+class _Correct:
+    """Where a classifier is right.
 
-    def __init__(self, texts: Sequence[Record], classifier: str) -> None:
-        rows = [
-            (record["repeat"], record["item"], record["fold"], answer["label"] == record["label"])
-            for record in texts
-            for answer in record["answers"]
-            if answer["classifier"] == classifier
-        ]
-        self.items = sorted({item for _, item, _, _ in rows})
-        place = {item: number for number, item in enumerate(self.items)}
-        shape = (1 + max(repeat for repeat, *_ in rows), len(self.items))
-        self.right, self.folds = np.zeros(shape), np.zeros(shape, dtype=np.int64)
-        for repeat, item, fold, right in rows:
-            self.right[repeat, place[item]] = right
-            self.folds[repeat, place[item]] = fold
+    `right` holds 0 and 1, shape (repeats, items); `folds` is the fold that tested each text, int64 of that shape.
+    """
+
+    items: Sequence[str]
+    right: np.ndarray
+    folds: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[TextRow], classifier: str) -> _Correct:
+        answers = [(text, answer.label) for text in texts if (answer := text.answer(classifier)) is not None]
+        items = sorted({text.item for text, _ in answers})
+        column = {item: number for number, item in enumerate(items)}
+        shape = (1 + max(text.repeat for text, _ in answers), len(items))
+        right, folds = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        for text, label in answers:
+            right[text.repeat, column[text.item]] = label == text.label
+            folds[text.repeat, column[text.item]] = text.fold
+        return cls(items, right, folds)
 
     def by_item(self) -> dict[str, float]:
         return dict(zip(self.items, self.right.mean(axis=0).tolist(), strict=True))
 
 
-def _classifiers(texts: Sequence[Record]) -> list[str]:
-    return list(dict.fromkeys(answer["classifier"] for record in texts for answer in record["answers"]))
+def _keys(metric: str, classifier: str) -> list[MetricKey]:
+    """Give the keys of a classifier's metric; Proto-lm's is the headline too."""
+    return [MetricKey(metric, group=classifier), *([MetricKey(metric)] if classifier == PROTOTYPES else [])]
 
 
-def _put(scores: Scores, metric: str, classifier: str, value: Metric) -> None:
-    """Give a classifier's metric; Proto-lm's is the headline too."""
-    scores.metrics[f"{metric}/{classifier}"] = value
-    if classifier == PROTOTYPES:
-        scores.metrics[metric] = value
-
-
-def _add(scores: Scores, metric: str, values: Mapping[str, float], seed: int, classifier: str = "") -> None:
-    """Give the mean over texts; Proto-lm's values are those of single texts too."""
+def _mean(metric: str, values: Values, seed: int, classifier: str = "") -> _Part:
+    """Give the mean over texts, of a classifier if it is named; only Proto-lm's values are those of single texts."""
     if not values:
-        return
+        return _Part()
     mean = mean_metric(list(values.values()), list(values), seed)
-    if classifier:
-        _put(scores, metric, classifier, mean)
-    else:
-        scores.metrics[metric] = mean
-    if classifier in {"", PROTOTYPES}:
-        scores.values[metric] = dict(values)
+    keys = _keys(metric, classifier) if classifier else [MetricKey(metric)]
+    return _Part(dict.fromkeys(keys, mean), {metric: values} if MetricKey(metric) in keys else {})
 
 
-def _balanced(right: _Right, texts: Sequence[Record], seed: int) -> Metric:
-    """Average over classes: texts weigh as much as their class has few, and are resampled within it."""
-    label_of = {record["item"]: record["label"] for record in texts}
-    labels = np.array([label_of[item] for item in right.items])
-    values = right.right.mean(axis=0)
+def _balanced(correct: _Correct, texts: Sequence[TextRow], seed: int, classifier: str) -> _Part:
+    """Average accuracy over classes; texts are resampled within their class."""
+    label_of = {text.item: text.label for text in texts}
+    labels = np.array([label_of[item] for item in correct.items])
+    values = correct.right.mean(axis=0)
     generator = np.random.default_rng(seed)
-    means, draws = [], []
+    means, resampled = [], []
     for label in np.unique(labels):
-        own = values[labels == label]
-        means.append(own.mean())
-        draws.append(own[generator.integers(len(own), size=(2000, len(own)))].mean(axis=1))
-    low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
-    return Metric(float(np.mean(means)), float(low), float(high), len(values))
+        of_class = values[labels == label]
+        means.append(of_class.mean())
+        resampled.append(of_class[resampled_rows(len(of_class), generator)].mean(axis=1))
+    metric = Metric(float(np.mean(means)), *percentile_interval(np.mean(resampled, axis=0)), len(values))
+    return _Part(dict.fromkeys(_keys("balanced_accuracy", classifier), metric))
 
 
-def _differences(scores: Scores, right: Mapping[str, _Right], margin: float) -> None:
-    linear = right[LINEAR]
-    for name, own in right.items():
-        if name == LINEAR:
-            continue
-        test = _paired(own, linear, margin)
-        if test is None:
-            scores.undefined.setdefault("difference", "The classifiers do not differ on any text.")
-            continue
-        _put(scores, "difference", name, test.difference)
-        if name == PROTOTYPES:
-            scores.metrics["detectable_margin"] = test.detectable
-            scores.findings += findings(test)
-            difference = (own.right - linear.right).mean(axis=0)
-            scores.values["difference"] = dict(zip(own.items, difference.tolist(), strict=True))
-    if ALIGNED in right:
-        cost = _paired(right[PROTOTYPES], right[ALIGNED], margin)
-        if cost is None:
-            scores.undefined["alignment_cost"] = "Alignment changes no decision."
-        else:
-            scores.metrics["alignment_cost"] = cost.difference
+def _difference(name: str, correct: Mapping[str, _Correct], margin: float) -> _Part:
+    """Compare a classifier with the linear head."""
+    classifier, linear = correct[name], correct[LINEAR]
+    test = _paired(classifier, linear, margin)
+    if test is None:
+        return _Part(undefined={"difference": "The classifiers do not differ on any text."})
+    metrics = dict.fromkeys(_keys("difference", name), test.difference)
+    if name != PROTOTYPES:
+        return _Part(metrics)
+    differences = (classifier.right - linear.right).mean(axis=0)
+    return _Part(
+        metrics | {MetricKey("detectable_margin"): test.detectable},
+        {"difference": dict(zip(classifier.items, differences.tolist(), strict=True))},
+        findings=findings(test),
+    )
+
+
+def _alignment_cost(correct: Mapping[str, _Correct], margin: float) -> _Part:
+    if ALIGNED not in correct:
+        return _Part()
+    cost = _paired(correct[PROTOTYPES], correct[ALIGNED], margin)
+    if cost is None:
+        return _Part(undefined={"alignment_cost": "Alignment changes no decision."})
+    return _Part({MetricKey("alignment_cost"): cost.difference})
+
+
+def _paired(first: _Correct, second: _Correct, margin: float) -> PairedTest | None:
+    """Test a difference over the repeats that both have."""
+    repeats = min(len(first.right), len(second.right))
+    return paired_test(first.right[:repeats] - second.right[:repeats], first.folds[:repeats], margin)
 
 
 def findings(test: PairedTest) -> list[str]:
@@ -147,10 +171,10 @@ def findings(test: PairedTest) -> list[str]:
     texts_verdict = "is" if test.texts_p < _ALPHA else "is not"
     return [
         f"Non-inferiority to the linear head at {margin} {verdict} shown ({_p(test.p)}), allowing for other training "
-        f"texts; it is for margins above {100 * test.shown:.2f}. With no difference, a test of this size shows it for "
-        f"margins of {100 * test.detectable.value:.2f} points and more (80 % power).",
+        f"texts; it is for margins above {100 * test.smallest_margin:.2f}. With no difference, a test of this size "
+        f"shows it for margins of {100 * test.detectable.value:.2f} points and more (80 % power).",
         f"Of these trained classifiers, over other texts alone, it {texts_verdict} shown at {margin} "
-        f"({_p(test.texts_p)}), and for margins above {100 * test.texts_shown:.2f}.",
+        f"({_p(test.texts_p)}), and for margins above {100 * test.texts_smallest_margin:.2f}.",
     ]
 
 
@@ -158,80 +182,93 @@ def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _paired(first: _Right, second: _Right, margin: float) -> PairedTest | None:
-    """Test a difference over the repeats that both have."""
-    repeats = min(len(first.right), len(second.right))
-    return paired_test(first.right[:repeats] - second.right[:repeats], first.folds[:repeats], margin)
-
-
-def _swaps(scores: Scores, texts: Sequence[Record], seed: int) -> None:
+def _swaps(texts: Sequence[TextRow], seed: int) -> Iterator[_Part]:
     for name in (PROTOTYPES, ALIGNED):
-        rows = [
-            (record["item"], swap) for record in texts for swap in record["swaps"] or () if swap["classifier"] == name
-        ]
+        swaps = {text.item: swap for text in texts for swap in text.swaps or () if swap.classifier == name}
         for metric, column in _SWAPS.items():
-            _add(scores, metric, {item: float(swap[column]) for item, swap in rows}, seed, name)
+            yield _mean(metric, {item: float(getattr(swap, column)) for item, swap in swaps.items()}, seed, name)
 
 
-def _tokens(scores: Scores, texts: Sequence[Record], seed: int) -> None:
-    rows = {record["item"]: record["tokens"] for record in texts if record["tokens"] is not None}
-    if not rows:
-        scores.undefined["attention_agreement"] = "No text has three tokens, or none was to be looked at."
+def _tokens(texts: Sequence[TextRow], seed: int) -> Iterator[_Part]:
+    tokens = {text.item: text.tokens for text in texts if text.tokens is not None}
+    if not tokens:
+        reason = "No text has three tokens, or none was to be looked at."
+        yield _Part(undefined={"attention_agreement": reason})
         return
 
     def column(name: str) -> dict[str, float]:
-        return {item: own[name] for item, own in rows.items()}
+        return {item: getattr(scores, name) for item, scores in tokens.items()}
 
-    _add(scores, "attention_agreement", column("agreement"), seed)
+    yield _mean("attention_agreement", column("agreement"), seed)
     for name, sign in (("comprehensiveness", 1), ("sufficiency", -1)):
-        one, other = column(name), column(f"{name}_random")
-        _add(scores, name, one, seed)
-        _add(scores, f"{name}_random", other, seed)
-        _add(scores, f"{name}_gain", {item: sign * (one[item] - other[item]) for item in one}, seed)
+        attended, random = column(name), column(f"{name}_random")
+        yield _mean(name, attended, seed)
+        yield _mean(f"{name}_random", random, seed)
+        yield _mean(f"{name}_gain", {item: sign * (attended[item] - random[item]) for item in attended}, seed)
 
 
-def _simulations(scores: Scores, texts: Sequence[Record], seed: int) -> None:
-    rows = [
-        (record["item"], own, _answer(record) == own["label"])
-        for record in texts
-        for own in record["simulations"] or ()
-    ]
-    if not rows:
-        scores.undefined["simulatability"] = "Nobody was asked: name --simulators."
+def _simulations(texts: Sequence[TextRow], seed: int) -> Iterator[_Part]:
+    pairs = [(text, answer) for text in texts for answer in text.simulations or ()]
+    if not pairs:
+        yield _Part(undefined={"simulatability": "Nobody was asked: name --simulators."})
         return
-    simulators = list(dict.fromkeys(own["simulator"] for _, own, _ in rows))
-    for simulator in [None, *simulators] if len(simulators) > 1 else [None]:
-        hits: dict[str, dict[str, list[bool]]] = {condition: {} for condition in CONDITIONS}
-        for item, own, hit in rows:
-            if simulator in {None, own["simulator"]}:
-                hits[own["condition"]].setdefault(item, []).append(hit)
-        means = {name: {item: float(np.mean(own)) for item, own in found.items()} for name, found in hits.items()}
-        seen = means.pop("prototypes")
-        found = {"simulatability": seen}
-        for name, other in means.items():
-            gain = "simulatability_gain" if name == "input" else "simulatability_over_examples"
-            found |= {f"simulatability_{name}": other, gain: {item: seen[item] - other[item] for item in seen}}
-        for name, values in found.items():
-            if simulator is None:
-                _add(scores, name, values, seed)
-            else:
-                scores.metrics[f"{name}/{simulator}"] = mean_metric(list(values.values()), list(values), seed)
+    for name, values in _simulatability(pairs).items():
+        yield _mean(name, values, seed)
+    simulators = list(dict.fromkeys(answer.simulator for _, answer in pairs))
+    if len(simulators) == 1:
+        return
+    for simulator in simulators:
+        of_simulator = [(text, answer) for text, answer in pairs if answer.simulator == simulator]
+        yield _Part(
+            {
+                MetricKey(name, group=simulator): mean_metric(list(values.values()), list(values), seed)
+                for name, values in _simulatability(of_simulator).items()
+                if values
+            }
+        )
 
 
-def _answer(record: Record) -> str:
-    """Give Proto-lm's class of a text."""
-    return next(str(answer["label"]) for answer in record["answers"] if answer["classifier"] == PROTOTYPES)
+def _simulatability(pairs: Sequence[tuple[TextRow, SimulatorAnswer]]) -> dict[str, Values]:
+    """Give the share of predictions of each text that are Proto-lm's answer, by metric."""
+    hits: dict[str, defaultdict[str, list[bool]]] = {condition: defaultdict(list) for condition in CONDITIONS}
+    for text, answer in pairs:
+        decision = text.answer(PROTOTYPES)
+        hits[answer.condition][text.item].append(decision is not None and decision.label == answer.label)
+    means = {
+        condition: {item: float(np.mean(of_item)) for item, of_item in by_item.items()}
+        for condition, by_item in hits.items()
+    }
+    prototypes, examples, text_alone = means["prototypes"], means["examples"], means["input"]
+    return {
+        "simulatability": prototypes,
+        "simulatability_input": text_alone,
+        "simulatability_gain": _less(prototypes, text_alone),
+        "simulatability_examples": examples,
+        "simulatability_over_examples": _less(prototypes, examples),
+    }
 
 
-def _prototypes(scores: Scores, prototypes: Sequence[Record], seed: int) -> None:
+def _less(first: Values, second: Values) -> dict[str, float]:
+    """Subtract the values of items that both have."""
+    return {item: first[item] - second[item] for item in first if item in second}
+
+
+def _prototypes(prototypes: Sequence[PrototypeRow], seed: int) -> _Part:
     if not prototypes:
-        return
-    items = [record["item"] for record in prototypes]
-    scores.metrics["prototypes_used"] = mean_metric([float(record["used"]) for record in prototypes], items, seed)
-    named = [record for record in prototypes if record["score"] is not None]
-    if not named:
-        scores.undefined["name_score"] = "No prototype has a name with a score: name a --helper."
-        return
-    own = [record["item"] for record in named]
-    scores.metrics["name_score"] = mean_metric([record["score"] for record in named], own, seed)
-    scores.metrics["names_significant"] = mean_metric([float(record["p"] < _ALPHA) for record in named], own, seed)
+        return _Part()
+
+    def mean(values: Mapping[str, float]) -> Metric:
+        return mean_metric(list(values.values()), list(values), seed)
+
+    used = {MetricKey("prototypes_used"): mean({row.item: float(row.used) for row in prototypes})}
+    scores = {row.item: row.score for row in prototypes if row.score is not None}
+    if not scores:
+        return _Part(used, undefined={"name_score": "No prototype has a name with a score: name a --helper."})
+    significant = {row.item: float(row.p is not None and row.p < _ALPHA) for row in prototypes if row.item in scores}
+    return _Part(
+        {
+            **used,
+            MetricKey("name_score"): mean(scores),
+            MetricKey("names_significant"): mean(significant),
+        }
+    )

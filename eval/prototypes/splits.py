@@ -1,4 +1,4 @@
-"""Which texts a classifier is trained on and which it is tested on, and what a paired difference over these shows."""
+"""Which texts a classifier is trained on and which it is tested on, and a paired test over these splits."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ class Split(NamedTuple):
 def cross_validation(labels: np.ndarray, folds: int, repeats: int, seed: int) -> list[Split]:
     """Divide texts into folds of equal class shares, anew for each repeat.
 
+    Parameters
+    ----------
+    labels : int array of shape (texts,).
+    folds, repeats : how many of each.
+    seed : of the draws.
+
     Raises
     ------
     InputError
@@ -49,7 +55,7 @@ def cross_validation(labels: np.ndarray, folds: int, repeats: int, seed: int) ->
         fold_of = np.zeros(len(labels), dtype=np.int64)
         for label in np.unique(labels):
             rows = generator.permutation(np.flatnonzero(labels == label))
-            # Classes begin with another fold each, so that folds are of equal size too.
+            # Each class begins with a fold of its own, so that folds are of equal size too.
             fold_of[rows] = (np.arange(len(rows)) + generator.integers(folds)) % folds
         splits += [
             Split(repeat, fold, np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold))
@@ -59,7 +65,17 @@ def cross_validation(labels: np.ndarray, folds: int, repeats: int, seed: int) ->
 
 
 def given_test(train: int, test: int, repeats: int) -> list[Split]:
-    """Train on the first rows and test on the others, `repeats` times, each with draws of its own."""
+    """Train on the first rows and test on the others, `repeats` times.
+
+    Parameters
+    ----------
+    train, test : the numbers of rows.
+
+    Examples
+    --------
+    >>> [(split.train.tolist(), split.test.tolist()) for split in given_test(2, 1, repeats=1)]
+    [([0, 1], [2])]
+    """
     if repeats < 1:
         raise InputError(f"--repeats {repeats}: give one repeat or more")
     return [Split(repeat, 0, np.arange(train), np.arange(train, train + test)) for repeat in range(repeats)]
@@ -67,21 +83,26 @@ def given_test(train: int, test: int, repeats: int) -> list[Split]:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A paired difference of accuracies, and what it shows; fractions, not points.
+    """A paired difference of accuracies, and what a test of it shows; fractions, not points.
 
-    `p` is that of the one-sided test that the difference is not below `-margin`; `shown` is the smallest margin for
-    which that test, at 5 %, would call the first classifier non-inferior; `detectable` is the margin that such a test
-    shows with 80 % power where there is no difference. `texts_p` and `texts_shown` are those of the t-test over texts
-    alone: what it says of new texts, but of these trained classifiers only.
+    Attributes
+    ----------
+    difference : the mean, with its interval.
+    margin : the one that was tested.
+    p : of the one-sided test that the difference is not below `-margin`.
+    smallest_margin : the smallest one for which that test, at 5 %, calls the first classifier non-inferior.
+    detectable : the margin that such a test shows with 80 % power where there is no difference.
+    texts_p, texts_smallest_margin : those of the t-test over texts alone, which speaks of new texts, but of these
+        trained classifiers only.
     """
 
     difference: Metric
     margin: float
     p: float
-    shown: float
+    smallest_margin: float
     detectable: Metric
     texts_p: float
-    texts_shown: float
+    texts_smallest_margin: float
 
     @property
     def non_inferior(self) -> bool:
@@ -111,7 +132,7 @@ def paired_test(differences: np.ndarray, folds: np.ndarray, margin: float) -> Pa
     texts_error = error = texts.std(ddof=1) / len(texts) ** 0.5 if len(texts) > 1 else 0.0
     if count > 1:
         rows = zip(differences, folds, strict=True)
-        values = np.array([own[fold == number].mean() for own, fold in rows for number in range(count)])
+        values = np.array([repeat[fold == number].mean() for repeat, fold in rows for number in range(count)])
         error = values.std(ddof=1) * (1 / len(values) + 1 / (count - 1)) ** 0.5
     if error == 0.0 or texts_error == 0.0:
         return None
@@ -125,8 +146,8 @@ def paired_test(differences: np.ndarray, folds: np.ndarray, margin: float) -> Pa
         difference=Metric(mean, float(mean - wide), float(mean + wide), n),
         margin=margin,
         p=float(t.sf((mean + margin) / error)),
-        shown=max(float(t.ppf(_LEVEL) * error - mean), 0.0),
+        smallest_margin=max(float(t.ppf(_LEVEL) * error - mean), 0.0),
         detectable=Metric(float(factor * error), float(factor * low), float(factor * high), n),
         texts_p=float(over_texts.sf((texts.mean() + margin) / texts_error)),
-        texts_shown=max(float(over_texts.ppf(_LEVEL) * texts_error - texts.mean()), 0.0),
+        texts_smallest_margin=max(float(over_texts.ppf(_LEVEL) * texts_error - texts.mean()), 0.0),
     )

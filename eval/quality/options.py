@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from conceptbench.eval.options import CHECKED, Names, Option, Positive
+from conceptbench.runtime.options import CHECKED, Names, Option, Positive
 
 THRESHOLD: Final = 0.95
 

@@ -87,20 +87,38 @@ def agreement(ratings: Ratings, groups: Iterable[Hashable] | None = None, seed: 
     ------
     InputError
         if there are no ratings, the rows differ in length, a value is none of these, or `groups` is not one an item.
+
+    Examples
+    --------
+    >>> agreed = agreement([["precise", "precise"], ["imprecise", "unacceptable"], ["unacceptable"] * 2])
+    >>> round(agreed.metrics["fleiss_kappa"].value, 3)
+    0.333
     """
     codes = _read_codes(ratings)
     group = _read_groups(groups, len(codes))
     codes = codes[:, ~np.isnan(codes).all(axis=0)]
     accepts = np.where(np.isnan(codes), np.nan, codes != _UNACCEPTABLE)
     scale = np.where(codes == _ACCEPTABLE, np.nan, codes)
-    votes, places = _counts(accepts, [0, 1]), _counts(scale, range(len(SCALE)))
+    verdicts, missing_verdicts = _verdicts(_counts(accepts, [0, 1]), _counts(scale, range(len(SCALE))), group, seed)
+    agreed, missing_agreement = _agreed(_coefficients(accepts, scale), codes.shape[1], group, seed)
+    return Agreement(verdicts | agreed, missing_verdicts | missing_agreement)
+
+
+def _verdicts(
+    votes: Floats, places: Floats, group: NDArray[np.str_], seed: int
+) -> tuple[dict[str, Metric], dict[str, str]]:
+    """Give the raters' verdict on the items, and why a part of it is undefined.
+
+    Parameters
+    ----------
+    votes, places : shapes (items, 2) and (items, 3): how many raters chose each answer to Q1, each place of `SCALE`.
+    """
     accepted = votes[:, 1] > votes[:, 0]
     precise = places[:, _PRECISE] > places[:, _IMPRECISE]
-    metrics: dict[str, Metric] = {}
-    undefined: dict[str, str] = {}
-
     rated = votes.sum(axis=1) > 0
     judged = accepted & (places[:, _IMPRECISE:].sum(axis=1) > 0)
+    metrics: dict[str, Metric] = {}
+    undefined: dict[str, str] = {}
     for name, share, items, why in (
         ("acceptance", accepted, rated, "No item was rated."),
         ("precision", precise, judged, "No item was accepted by the panel and rated for precision."),
@@ -109,10 +127,21 @@ def agreement(ratings: Ratings, groups: Iterable[Hashable] | None = None, seed: 
             metrics[name] = mean_metric(share[items].tolist(), group[items].tolist(), seed)
         else:
             undefined[name] = why
+    return metrics, undefined
 
-    raters = codes.shape[1]
-    complete, paired, placed = votes.sum(axis=1) == raters, votes.sum(axis=1) > 1, places.sum(axis=1) > 1
-    coefficients = {
+
+def _coefficients(accepts: Floats, scale: Floats) -> dict[str, _Coefficient]:
+    """Prepare the coefficients.
+
+    Parameters
+    ----------
+    accepts, scale : shape (items, raters): 0 or 1, and places of `SCALE`; NaN where a rating is missing.
+    """
+    votes, places = _counts(accepts, [0, 1]), _counts(scale, range(len(SCALE)))
+    rated = votes.sum(axis=1) > 0
+    complete, paired = votes.sum(axis=1) == accepts.shape[1], votes.sum(axis=1) > 1
+    placed = places.sum(axis=1) > 1
+    return {
         "fleiss_kappa": _Coefficient(
             value=fleiss_kappa(accepts),
             items=complete,
@@ -138,6 +167,14 @@ def agreement(ratings: Ratings, groups: Iterable[Hashable] | None = None, seed: 
             needs="two ratings",
         ),
     }
+
+
+def _agreed(
+    coefficients: Mapping[str, _Coefficient], raters: int, group: NDArray[np.str_], seed: int
+) -> tuple[dict[str, Metric], dict[str, str]]:
+    """Give the coefficients with their intervals, and why others are undefined."""
+    metrics: dict[str, Metric] = {}
+    undefined: dict[str, str] = {}
     for name, coefficient in coefficients.items():
         if raters < 2:
             undefined[name] = f"Agreement takes two raters; the number here is {raters}."
@@ -151,7 +188,7 @@ def agreement(ratings: Ratings, groups: Iterable[Hashable] | None = None, seed: 
             low, high = _interval(coefficient, group[coefficient.items], seed)
             value = coefficient.value
             metrics[name] = Metric(value, min(low, value), max(high, value), coefficient.n)
-    return Agreement(metrics, undefined)
+    return metrics, undefined
 
 
 def fleiss_kappa(ratings: Floats) -> float | None:

@@ -139,14 +139,15 @@ def sign_flip_p_value(sums: NDArray[np.float64], *, permutations: int = PERMUTAT
     >>> sign_flip_p_value(np.array([1.0, 1.0, 1.0]))
     0.25
     """
-    # A group whose sum is 0 is the same with either sign.
+    # A group whose sum is 0 is the same with either sign; of one group alone, both signs are as far from 0.
     differing = sums[sums != 0]
-    if not len(differing):
+    if len(differing) < 2:
         return 1.0
     exact = 2 ** len(differing) <= _EXACT_UP_TO
     test = permutation_test(
         (differing,),
-        lambda flipped, axis: flipped.sum(axis=axis),
+        lambda flipped, axis: np.abs(flipped.sum(axis=axis)),
+        alternative="greater",
         permutation_type="samples",
         vectorized=True,
         n_resamples=_EXACT_UP_TO if exact else permutations,

@@ -8,9 +8,9 @@ from pathlib import Path
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.build import build
 from conceptbench.builders.report import write_report
-from conceptbench.eval.annotation import evaluate_annotation
 from conceptbench.eval.report.write import report
 from conceptbench.eval.result import Result
+from conceptbench.eval.run import evaluate
 from conceptbench.runtime.progress import Progress
 
 DEMO_CONCEPTS = 200
@@ -51,7 +51,7 @@ def demo(out: str | Path = "conceptbench-demo", *, progress: Progress | None = N
     write_report(store, folder / "concepts.html")
     runs = [folder / "results" / name.rpartition(":")[2] for name in ANNOTATORS]
     results = tuple(
-        evaluate_annotation(annotator=name, out=run, limit=DEMO_ITEMS, progress=progress)
+        evaluate("annotation", annotator=name, out=run, limit=DEMO_ITEMS, progress=progress)
         for name, run in zip(ANNOTATORS, runs, strict=True)
     )
     report(runs, out=folder / "report.html", progress=progress)

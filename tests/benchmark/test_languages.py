@@ -11,7 +11,7 @@ import pytest
 
 from conceptbench.benchmark.items import PURITIES, draw_items
 from conceptbench.benchmark.lexicon import GoldConcept, Language, load_language, load_lexicon, read_concepts
-from conceptbench.eval.annotation.labels import GoldScorer
+from conceptbench.eval.annotation.gold import GoldScorer
 from conceptbench.runtime.errors import InputError
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)

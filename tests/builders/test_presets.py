@@ -1,6 +1,5 @@
 """Presets: the two that are packaged, one's own, and slices of them."""
 
-import inspect
 import json
 import os
 import shutil
@@ -67,14 +66,14 @@ def test_what_a_preset_says_can_be_built(name: str) -> None:
     preset = load_preset(name)
     assert preset.version
     assert preset.description.endswith(".")
-    assert set(preset.options) <= set(inspect.signature(build).parameters)
-    assert open_corpus(preset.corpus, preset.text_column).name == preset.corpus
-    assert load_prompt(preset.prompt).name == preset.prompt
+    options = preset.options
+    assert open_corpus(options.corpus, options.text_column).name == options.corpus
+    assert load_prompt(options.prompt).name == options.prompt
 
 
 def test_the_tcn_preset_makes_39000_concepts_of_five_models() -> None:
     tcn = load_preset("tcn")
-    assert len(set(tcn.model)) == 5
+    assert len(set(tcn.options.model)) == 5
     # A base model has the embeddings and twelve layers.
     assert tcn.layers_of(13) == list(range(13))
     assert tcn.concepts == 5 * 13 * 600 == 39_000
@@ -82,8 +81,9 @@ def test_the_tcn_preset_makes_39000_concepts_of_five_models() -> None:
 
 def test_the_reference_preset_takes_all_layers_and_gives_no_text() -> None:
     reference = load_preset("reference")
-    assert (reference.model, reference.layers, reference.text) == (("minilm", "smollm2"), "all", "referred")
-    assert reference.annotator == ("local:smollm2", "lexical")
+    options = reference.options
+    assert (options.model, options.layers, options.text) == (("minilm", "smollm2"), "all", "referred")
+    assert options.annotator == ("local:smollm2", "lexical")
     assert reference.layers_of(31) == list(range(31))
     assert reference.concepts is None
 
@@ -165,11 +165,11 @@ def test_a_preset_of_ones_own_is_taken_as_it_stands(news: str, one_layer_minilm:
     ("text", "message"),
     [
         ("version = ", "not TOML"),
-        ('version = "1"\ndescription = "d"\ncorpus = "c"\n', "`model`: Field required"),
-        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = ["m"]\nlayer = 1\n', "`layer`: Extra inputs"),
-        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = []\n', "`model`: "),
-        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = ["m"]\nk = "many"\n', "`k`: "),
-        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = ["m"]\ntext = "sold"\n', "'kept' or 'referred'"),
+        ('version = "1"\ndescription = "d"\ncorpus = "c"\n', "`model`: must be given"),
+        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = ["m"]\nlayer = 1\n', "no such option"),
+        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = []\n', "--model"),
+        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = ["m"]\nk = "many"\n', "-k many: "),
+        ('version = "1"\ndescription = "d"\ncorpus = "c"\nmodel = ["m"]\ntext = "sold"\n', "--text sold: give one of"),
     ],
 )
 def test_a_wrong_file_is_told_by_its_field(tmp_path: Path, text: str, message: str) -> None:

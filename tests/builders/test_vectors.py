@@ -13,9 +13,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from conceptbench.benchmark.schema import SENTENCES, TOKENS
 from conceptbench.benchmark.store import write_table
 from conceptbench.builders.vectors import Alignment, align_tokens, vector_file, write_vectors
-from conceptbench.runtime.encoder import Pooling, WordEncoder
+from conceptbench.runtime.encoder import WordEncoder
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.journal import Journal
+from conceptbench.runtime.models import Pooling
 
 TEXTS = [
     "The unforgettable storm of 1998 , they said , was n't over .",

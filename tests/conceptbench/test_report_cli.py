@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from conceptbench.benchmark.lexicon import load_lexicon
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.result import write_records
+from conceptbench.eval.rows import write_records
+from conceptbench.eval.run import evaluate
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two results on ten concepts: the baseline's, and that of the gold names."""
     folder = tmp_path_factory.mktemp("results")
-    evaluate_annotation(annotator="lexical", out=folder / "lexical", limit=10)
+    evaluate("annotation", annotator="lexical", out=folder / "lexical", limit=10)
     rows = pq.read_table(folder / "lexical" / "records.parquet").to_pylist()
     labels = [{"concept": row["item"], "label": load_lexicon()[row["concept"]].name} for row in rows]
     (folder / "names.jsonl").write_text("\n".join(map(json.dumps, labels)))
-    evaluate_annotation(annotator=f"file:{folder / 'names.jsonl'}", out=folder / "names", limit=10)
+    evaluate("annotation", annotator=f"file:{folder / 'names.jsonl'}", out=folder / "names", limit=10)
     return folder
 
 

@@ -114,13 +114,11 @@ def ablate(
     >>> ablation.accuracy["zero", "top"].tolist()
     [[1.0, 0.5, 0.5]]
     """
-    probes = _Probes.checked(weights, biases, orders, names)
-    count, width = probes.weights.shape
     points = checked_vectors(vectors).astype(np.float64)
+    tokens, width = points.shape
+    probes = _Probes.checked(weights, biases, orders, names, width)
     average = points.mean(axis=0) if mean is None else _row(mean, width, "mean")
-    if points.shape[1] != width:
-        raise InputError(f"The probes have {width} weights, the vectors {points.shape[1]} neurons")
-    concept = _checked_concepts(labels, len(points), count)
+    concept = _checked_concepts(labels, tokens, len(probes.names))
     if draws < 1:
         raise InputError(f"draws={draws}: at least 1 random order is needed")
     steps = _checked_grid([round(share * width) for share in GRID] if grid is None else grid, width)
@@ -137,9 +135,14 @@ class _Probes:
     rankings: Ints
 
     @classmethod
-    def checked(cls, weights: ArrayLike, biases: ArrayLike, orders: ArrayLike, names: Sequence[str] | None) -> _Probes:
+    def checked(
+        cls, weights: ArrayLike, biases: ArrayLike, orders: ArrayLike, names: Sequence[str] | None, width: int
+    ) -> _Probes:
+        """Check the probes of `width` neurons."""
         weight = checked_vectors(weights, "The weights").astype(np.float64)
         count = len(weight)
+        if weight.shape[1] != width:
+            raise InputError(f"The probes have {weight.shape[1]} weights, the vectors {width} neurons")
         distinct = tuple(map(str, range(count))) if names is None else tuple(names)
         if len(set(distinct)) != count:
             raise InputError(f"There are {count} probes and {len(set(distinct))} distinct names")

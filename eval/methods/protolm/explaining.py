@@ -1,4 +1,4 @@
-"""What a prototype classifier says of itself: nearest examples, reasons of decisions, prototypes as text modules."""
+"""Explanations by a prototype classifier: nearest examples, reasons of decisions, prototypes as text modules."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from conceptbench.eval.methods.protolm.model import PrototypeClassifier
-from conceptbench.eval.methods.protolm.tokens import Text, TokenSource
-from conceptbench.eval.methods.protolm.training import refit_last_layer
+from conceptbench.eval.methods.protolm.refitting import refit_last_layer
+from conceptbench.eval.methods.protolm.tokens import Text, TokenSource, joined
 
 EXAMPLES: Final = 5
-"""Nearest examples that are told of a prototype."""
+"""Nearest examples that are given of a prototype."""
 REASONS: Final = 3
-"""Prototypes that are told of a decision."""
+"""Prototypes that are given as reasons of a decision."""
 
-_SHOWN = 100
+_LONGEST = 100
 
 
 class Neighbour(NamedTuple):
@@ -29,9 +29,15 @@ class Neighbour(NamedTuple):
     label: str
     similarity: float
 
-    def shown(self) -> str:
-        """Give the text in a line, shortened; a pair with ` / ` between."""
-        return _shown(self.text)
+    def short_text(self) -> str:
+        """Give the text, shortened; a pair with ` / ` between.
+
+        Examples
+        --------
+        >>> Neighbour(3, ("It rains.", "It is wet."), "entailment", 0.5).short_text()
+        'It rains. / It is wet.'
+        """
+        return _shortened(self.text)
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Decision:
-    """A classifier's decision on a text, and what it says of why.
+    """A classifier's decision on a text, and the reasons that it gives.
 
     `probabilities` are by class; `reasons` are those of the largest contributions, largest first; `attention` has the
-    text's own tokens in order with what is paid to each, of sum 1.
+    text's tokens in order, special ones left out, with the attention to each, of sum 1.
     """
 
     text: Text
@@ -66,7 +72,7 @@ class Decision:
     def to_text(self, names: Mapping[int, str] | None = None, examples: int = 2) -> str:
         """Write the decision for people; `names` say in words what prototypes respond to."""
         lines = [
-            f"{_shown(self.text)}",
+            f"{_shortened(self.text)}",
             f"  is {self.label} (probability {self.probabilities[self.label]:.2f})",
             "  tokens: " + " ".join(f"{token}({share:.2f})" for token, share in self.attention),
         ]
@@ -76,15 +82,18 @@ class Decision:
                 f"  prototype {reason.prototype}{name} of {reason.label}: {reason.contribution:+.2f} = "
                 f"{reason.weight:+.2f} x {reason.similarity:.2f}"
             )
-            lines += [f"    {own.similarity:.2f} {own.label}: {own.shown()}" for own in reason.examples[:examples]]
+            lines += [
+                f"    {example.similarity:.2f} {example.label}: {example.short_text()}"
+                for example in reason.examples[:examples]
+            ]
         return "\n".join(lines)
 
 
 class Pruning(NamedTuple):
-    """A classifier without the prototypes that decide nothing, the numbers of those kept, and of those dropped."""
+    """A classifier without the prototypes that decide nothing, and the numbers of those that remain or were dropped."""
 
     classifier: PrototypeClassifier
-    kept: np.ndarray
+    remaining: np.ndarray
     dropped: np.ndarray
 
 
@@ -103,15 +112,15 @@ class PooledEncoder:
         float32 array of shape (len(texts), width).
         """
         distinct = list(dict.fromkeys(texts))
-        place_of = {text: place for place, text in enumerate(distinct)}
+        row_of = {text: row for row, text in enumerate(distinct)}
         pooled = self._classifier.read(self._classifier.texts(distinct)).pooled
-        found: np.ndarray = pooled[[place_of[text] for text in texts]]
-        return found
+        vectors: np.ndarray = pooled[[row_of[text] for text in texts]]
+        return vectors
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PrototypeModule:
-    """A text's similarity to a prototype: a text module, which an explainer can say in words.
+    """A text's similarity to a prototype: a text module, which an explainer can describe in words.
 
     Modules of one classifier can share its encoder's vectors: embed each text once, and call each module's `respond`.
 
@@ -130,8 +139,8 @@ class PrototypeModule:
     def respond(self, vectors: np.ndarray) -> np.ndarray:
         """Respond to texts by their vectors, of shape (n, width), with a float64 array of shape (n,)."""
         distances = np.linalg.norm(np.asarray(vectors, dtype=np.float64) - self.target, axis=1)
-        found: np.ndarray = 1 / (self.unit * distances + self.eps)
-        return found
+        similarities: np.ndarray = 1 / (self.unit * distances + self.eps)
+        return similarities
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Give a float64 array of shape (len(texts),)."""
@@ -142,7 +151,8 @@ def prototype_modules(classifier: PrototypeClassifier) -> list[PrototypeModule]:
     """Make the modules of all prototypes, in their order; they share an encoder."""
     encoder = PooledEncoder(classifier)
     prototypes = classifier.head.prototypes.detach().cpu().double().numpy()
-    return [PrototypeModule(encoder, own, classifier.head.unit, classifier.head.config.eps) for own in prototypes]
+    unit, eps = classifier.head.unit, classifier.head.config.eps
+    return [PrototypeModule(encoder, prototype, unit, eps) for prototype in prototypes]
 
 
 def project(
@@ -157,7 +167,11 @@ def project(
     Parameters
     ----------
     source, texts, labels : the training examples; `labels` are class numbers, of shape (texts,).
-    count : examples a prototype; a text that is there several times counts once.
+    count : examples of each prototype; a text that occurs several times counts once.
+
+    Returns
+    -------
+    the neighbours of each prototype.
     """
     first_of: dict[Text, int] = {}
     for row, text in enumerate(texts):
@@ -182,12 +196,12 @@ def explain(
     neighbours: Sequence[Sequence[Neighbour]],
     count: int = REASONS,
 ) -> list[Decision]:
-    """Tell the reasons of the classifier's decisions on texts.
+    """Give the reasons of the classifier's decisions on texts.
 
     Parameters
     ----------
-    neighbours : from `project`.
-    count : reasons a text.
+    neighbours : the nearest examples of each prototype, from `project`.
+    count : reasons of each decision.
     """
     tokens = classifier.encoder.read(texts)
     readings = classifier.read(tokens)
@@ -213,7 +227,7 @@ def explain(
                 )
                 for p in best[row]
             ],
-            attention=list(zip(classifier.encoder.shown(tokens[row]), map(float, attention[row]), strict=True)),
+            attention=list(zip(classifier.encoder.strings(tokens[row]), map(float, attention[row]), strict=True)),
         )
         for row, (text, label) in enumerate(zip(texts, readings.predicted, strict=True))
     ]
@@ -225,13 +239,13 @@ def prune(
     """Drop the prototypes that are behind no decision on the training examples.
 
     A prototype is dropped if its contribution to the predicted class is never among a training example's `top` largest
-    ones. A class keeps its most similar prototype, whatever it does.
+    ones. Where a class would lose all its prototypes, the most similar one remains.
 
     Parameters
     ----------
     source, labels : the training examples.
     top : of an example's contributions.
-    refit : whether the last layer is fitted anew to the prototypes that are left; otherwise its weights stay, and a
+    refit : whether the last layer is fitted anew to the prototypes that remain; otherwise its weights stay, and a
         class that lost more prototypes than others is at a disadvantage.
     """
     readings = classifier.read(source)
@@ -241,19 +255,19 @@ def prune(
     used[np.argsort(-contributions, axis=1, kind="stable")[:, :top]] = True
     owner = classifier.head.owner.cpu().numpy()
     for label in range(len(classifier.labels)):
-        own = np.flatnonzero(owner == label)
-        if not used[own].any():
-            used[own[readings.similarities[:, own].mean(axis=0).argmax()]] = True
-    kept = np.flatnonzero(used)
-    places = torch.from_numpy(kept).to(classifier.encoder.device)
+        of_class = np.flatnonzero(owner == label)
+        if not used[of_class].any():
+            used[of_class[readings.similarities[:, of_class].mean(axis=0).argmax()]] = True
+    remaining = np.flatnonzero(used)
+    numbers = torch.from_numpy(remaining).to(classifier.encoder.device)
     smaller = classifier.with_prototypes(
-        classifier.head.prototypes.detach()[places], weights[:, places], classifier.head.owner[places]
+        classifier.head.prototypes.detach()[numbers], weights[:, numbers], classifier.head.owner[numbers]
     )
-    if refit and len(kept) < len(used):
+    if refit and len(remaining) < len(used):
         smaller = refit_last_layer(smaller, source, labels)
-    return Pruning(smaller, kept, np.flatnonzero(~used))
+    return Pruning(smaller, remaining, np.flatnonzero(~used))
 
 
-def _shown(text: Text) -> str:
-    whole = text if isinstance(text, str) else " / ".join(text)
-    return whole if len(whole) <= _SHOWN else whole[: _SHOWN - 1] + "…"
+def _shortened(text: Text) -> str:
+    whole = joined(text)
+    return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"

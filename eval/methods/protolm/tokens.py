@@ -1,4 +1,4 @@
-"""Token vectors of texts: read by an encoder each time, or computed once and kept."""
+"""Token vectors of texts: encoded each time that they are read, or encoded once and stored."""
 
 from __future__ import annotations
 
@@ -6,51 +6,58 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
 
-from conceptbench.runtime.encoder import weights_digest
+from conceptbench.eval.methods.protolm.settings import MAX_LENGTH, SHORTEST_MAX_LENGTH
 from conceptbench.runtime.errors import ConceptBenchError, InputError
-from conceptbench.runtime.models import LOADING_ERRORS, model_config, model_folder, not_loaded, quiet_transformers
+from conceptbench.runtime.networks import load_model
 from conceptbench.runtime.progress import Progress, Silent
 
 Text = str | tuple[str, str]
 """A text, or a pair of sentences that the encoder reads together."""
 
-MAX_LENGTH: Final = 128
 MEMORY_BYTES: Final = 2**28
-"""Kept token vectors that take more than this are mapped from disk."""
+"""Stored token vectors that take more than this are mapped from disk."""
 
 _BATCH_TOKENS = 4096
-_SHORTEST = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
     """A text as an encoder reads it.
 
-    `inputs` are the tokenizer's outputs. `own` is a bool array of shape (tokens,): the text's own tokens, those that
-    attention is paid to; all, where the text has none but special ones.
+    Attributes
+    ----------
+    inputs : the tokenizer's outputs.
+    of_text : bool array of shape (tokens,): which tokens are of the text and not special ones. Attention is paid to
+        these alone. Where the text has none but special tokens, all count.
     """
 
     inputs: dict[str, list[int]]
-    own: np.ndarray
+    of_text: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.own)
+        return len(self.of_text)
 
-    def without(self, places: Sequence[int] | np.ndarray) -> Tokens:
-        """Delete the tokens at these places among the text's own."""
-        kept = np.ones(len(self), dtype=bool)
-        kept[np.flatnonzero(self.own)[np.asarray(places, dtype=np.int64)]] = False
+    def without(self, positions: Sequence[int] | np.ndarray) -> Tokens:
+        """Delete the tokens at these positions, counted without special tokens.
+
+        Examples
+        --------
+        >>> tokens = Tokens({"input_ids": [101, 7, 8, 102]}, np.array([False, True, True, False]))
+        >>> tokens.without([1]).inputs
+        {'input_ids': [101, 7, 102]}
+        """
+        stays = np.ones(len(self), dtype=bool)
+        stays[np.flatnonzero(self.of_text)[np.asarray(positions, dtype=np.int64)]] = False
         inputs = {
-            name: [value for value, stays in zip(values, kept, strict=True) if stays]
+            name: [value for value, remains in zip(values, stays, strict=True) if remains]
             for name, values in self.inputs.items()
         }
-        return _tokens(inputs, self.own[kept])
+        return _tokens(inputs, self.of_text[stays])
 
 
 class Batch(NamedTuple):
@@ -88,27 +95,16 @@ class TokenEncoder:
     """
 
     def __init__(self, model: str, *, max_length: int = MAX_LENGTH, device: str | None = None) -> None:
-        if max_length < _SHORTEST:
-            raise InputError(f"--max-length {max_length}: give at least {_SHORTEST}")
-        config = model_config(model)
-        folder = model_folder(model)
+        if max_length < SHORTEST_MAX_LENGTH:
+            raise InputError(f"--max-length {max_length}: give at least {SHORTEST_MAX_LENGTH}")
+        loaded = load_model(model, device)
         self.name = model
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        try:
-            with quiet_transformers():
-                self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                network: Any = AutoModel.from_pretrained(
-                    folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-                )
-        except LOADING_ERRORS as error:
-            raise not_loaded(model, error) from error
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
-        self.network: torch.nn.Module = network.get_encoder() if config.is_encoder_decoder else network
-        self.network.to(self.device).eval().requires_grad_(False)
+        self.device = loaded.device
+        self._tokenizer = loaded.tokenizer
+        self.network: torch.nn.Module = loaded.network.requires_grad_(False)
         self.max_length = int(min(max_length, self._tokenizer.model_max_length))
-        self.width = int(config.get_text_config().hidden_size)
-        self.revision: str = getattr(config, "_commit_hash", None) or weights_digest(Path(folder))
+        self.width = loaded.width
+        self.revision = loaded.revision
 
     def read(self, texts: Sequence[Text]) -> list[Tokens]:
         """Tokenise texts, or pairs of sentences."""
@@ -120,13 +116,13 @@ class TokenEncoder:
             firsts, seconds, truncation=True, max_length=self.max_length, return_special_tokens_mask=True
         )
         names = [name for name in encoded if name != "special_tokens_mask"]
-        found = []
+        tokens = []
         for row, special in enumerate(encoded["special_tokens_mask"]):
             inputs = {name: list(encoded[name][row]) for name in names}
             if not special:
                 inputs = {"input_ids": [self._tokenizer.pad_token_id], "attention_mask": [1]}
-            found.append(_tokens(inputs, np.array(special or [0]) == 0))
-        return found
+            tokens.append(_tokens(inputs, np.array(special or [0]) == 0))
+        return tokens
 
     def states(self, batch: Sequence[Tokens]) -> Batch:
         """Encode a batch; gradients flow to those weights of the network that ask for them.
@@ -141,15 +137,15 @@ class TokenEncoder:
         ).to(self.device)
         mask = np.zeros(tuple(padded["input_ids"].shape), dtype=bool)
         for row, tokens in enumerate(batch):
-            mask[row, : len(tokens)] = tokens.own
+            mask[row, : len(tokens)] = tokens.of_text
         states = self.network(**padded).last_hidden_state.float()
         if not torch.isfinite(states).all():
             raise ConceptBenchError(f"{self.name} gives vectors that are not finite: its weights are damaged")
         return Batch(states, torch.from_numpy(mask).to(self.device))
 
-    def shown(self, tokens: Tokens) -> list[str]:
-        """Give the text's own tokens as the tokenizer writes them."""
-        ids = [number for number, own in zip(tokens.inputs["input_ids"], tokens.own, strict=True) if own]
+    def strings(self, tokens: Tokens) -> list[str]:
+        """Give the text's tokens as the tokenizer writes them, special ones left out."""
+        ids = [number for number, counts in zip(tokens.inputs["input_ids"], tokens.of_text, strict=True) if counts]
         return list(self._tokenizer.convert_ids_to_tokens(ids))
 
 
@@ -158,7 +154,7 @@ class LiveTokens:
 
     def __init__(self, encoder: TokenEncoder, tokens: Sequence[Tokens]) -> None:
         self._encoder, self._tokens = encoder, tokens
-        self.lengths = np.array([len(own) for own in tokens], dtype=np.int64)
+        self.lengths = np.array([len(text) for text in tokens], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -183,16 +179,17 @@ class ChosenTokens:
         return self._source.batch(self._rows[rows])
 
 
-class KeptTokens:
-    """Token vectors that were computed once, of a frozen encoder: the texts' own tokens alone.
+class StoredTokens:
+    """Token vectors of a frozen encoder, computed once; special tokens are left out.
 
     Parameters
     ----------
     encoder : what reads the texts.
     texts : at least one.
-    dtype : that the vectors are kept in; float16 halves the room and is exact to about 0.05 %.
-    memory_bytes : vectors that take more are mapped from a temporary file, removed when this object goes.
+    dtype : that the vectors are stored in; float16 halves the room and is exact to about 0.05 %.
+    memory_bytes : vectors that take more are mapped from a temporary file, which goes when this object does.
     folder : where that file is made; by default the system's temporary folder.
+    progress : shows how many texts are encoded.
 
     Raises
     ------
@@ -211,7 +208,7 @@ class KeptTokens:
         progress: Progress | None = None,
     ) -> None:
         tokens = encoder.read(texts)
-        self.lengths = np.array([int(own.own.sum()) for own in tokens], dtype=np.int64)
+        self.lengths = np.array([int(text.of_text.sum()) for text in tokens], dtype=np.int64)
         self._starts = np.cumsum(self.lengths) - self.lengths
         self._device = encoder.device
         shape = (int(self.lengths.sum()), encoder.width)
@@ -224,46 +221,69 @@ class KeptTokens:
             )
         except OSError as error:
             raise ConceptBenchError(
-                f"cannot keep {shape[0]:,} token vectors on disk: {error.strerror or error}. Make room, or set TMPDIR."
+                f"cannot store {shape[0]:,} token vectors on disk: {error.strerror or error}. Make room, or set TMPDIR."
             ) from error
         with (progress or Silent()).stage(f"Encoding {len(texts):,} texts with {encoder.name}", len(texts)) as advance:
-            for rows in batches(np.array([len(own) for own in tokens])):
-                self._keep(encoder, rows, [tokens[row] for row in rows])
+            for rows in batches(np.array([len(text) for text in tokens])):
+                self._store(encoder, rows, [tokens[row] for row in rows])
                 advance(len(rows))
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """Take some rows from what is kept."""
+        """Give the stored vectors of some rows."""
         lengths = self.lengths[rows]
-        places = np.arange(lengths.max())
-        mask = places < lengths[:, None]
+        positions = np.arange(lengths.max())
+        mask = positions < lengths[:, None]
         # Padding repeats the first token, so that only rows of the batch are read.
-        found = self._values[self._starts[rows][:, None] + np.where(mask, places, 0)]
-        return Batch(torch.from_numpy(found).to(self._device).float(), torch.from_numpy(mask).to(self._device))
+        states = self._values[self._starts[rows][:, None] + np.where(mask, positions, 0)]
+        return Batch(torch.from_numpy(states).to(self._device).float(), torch.from_numpy(mask).to(self._device))
 
-    def _keep(self, encoder: TokenEncoder, rows: np.ndarray, tokens: Sequence[Tokens]) -> None:
+    def _store(self, encoder: TokenEncoder, rows: np.ndarray, tokens: Sequence[Tokens]) -> None:
         with torch.inference_mode():
             states, mask = encoder.states(tokens)
         values = states[mask].cpu().numpy()
         limit = np.finfo(self._values.dtype).max
         if values.size and np.abs(values).max() > limit:
-            raise ConceptBenchError(f"{encoder.name} gives vectors too large for {self._values.dtype}: keep float32")
+            raise ConceptBenchError(
+                f"{encoder.name} gives vectors too large for {self._values.dtype}: use float32"
+            )
         ends = np.cumsum(self.lengths[rows])
-        places = np.repeat(self._starts[rows] - ends + self.lengths[rows], self.lengths[rows]) + np.arange(len(values))
-        self._values[places] = values
+        targets = np.repeat(self._starts[rows] - ends + self.lengths[rows], self.lengths[rows]) + np.arange(len(values))
+        self._values[targets] = values
 
 
 def batches(lengths: np.ndarray, most_tokens: int = _BATCH_TOKENS) -> Iterator[np.ndarray]:
-    """Group rows by length into batches of at most `most_tokens` tokens with their padding: int arrays of rows."""
+    """Group rows by length into batches of at most `most_tokens` tokens, padding included: int arrays of rows.
+
+    Parameters
+    ----------
+    lengths : int array of shape (rows,): the number of tokens of each row.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in batches(np.array([5, 2, 2, 4]), most_tokens=8)]
+    [[1, 2], [3], [0]]
+    """
     order = np.argsort(lengths, kind="stable")
     start = 0
-    for place in range(1, len(order) + 1):
-        if place == len(order) or (place - start + 1) * lengths[order[place]] > most_tokens:
-            yield order[start:place]
-            start = place
+    for end in range(1, len(order) + 1):
+        if end == len(order) or (end - start + 1) * lengths[order[end]] > most_tokens:
+            yield order[start:end]
+            start = end
 
 
-def _tokens(inputs: dict[str, list[int]], own: np.ndarray) -> Tokens:
-    return Tokens(inputs, own if own.any() else np.ones(len(own), dtype=bool))
+def joined(text: Text) -> str:
+    """Give a text as it is, and a pair of sentences with ` / ` between.
+
+    Examples
+    --------
+    >>> joined(("It rains.", "It is wet."))
+    'It rains. / It is wet.'
+    """
+    return text if isinstance(text, str) else " / ".join(text)
+
+
+def _tokens(inputs: dict[str, list[int]], of_text: np.ndarray) -> Tokens:
+    return Tokens(inputs, of_text if of_text.any() else np.ones(len(of_text), dtype=bool))

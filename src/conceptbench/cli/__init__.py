@@ -15,13 +15,22 @@ from conceptbench.cli import board, browse, catalogue, evaluate, explain, make, 
 from conceptbench.cli.console import err, escaped, out
 from conceptbench.runtime.errors import ConceptBenchError
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 
 class _Stopped(ConceptBenchError):
     exit_code = 130
 
 
 class _Group(TyperGroup):
-    """Turns an interrupt into a message of ours before typer makes an "Aborted!" of it."""
+    """Makes `build` when it is run, since its options take time to read, and turns an interrupt into a message."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] == "build":
+            command = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+            command.command("build", context_settings=_HELP)(make.build_command())
+            return "build", typer.main.get_command(command), args[1:]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -38,10 +47,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
 app.command()(make.demo)
-app.command()(make.build)
+app.command("build", help=make.build.__doc__)(lambda: None)
 app.command("import-tcn")(make.import_tcn)
 app.command()(publish.publish)
 app.command()(browse.browse)

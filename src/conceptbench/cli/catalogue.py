@@ -30,7 +30,7 @@ def list_modules(as_json: Json = False) -> None:
 
 @group.command("studies")
 def list_studies(as_json: Json = False) -> None:
-    """Show the studies of `eval annotation --study`."""
+    """Show the studies of `eval TASK --study`."""
     from conceptbench.catalogue import studies
 
     show_rows(studies(), as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +15,8 @@ from conceptbench.runtime.errors import ConceptBenchError
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
-    from conceptbench.eval.options import OptionField
     from conceptbench.eval.result import Metric, MetricKey, Result
     from conceptbench.eval.task import Task
-
-_FOLDER = "out"
-_JSON = "as_json"
 
 
 class _Tasks(TyperGroup):
@@ -38,76 +33,35 @@ class _Tasks(TyperGroup):
         return _command(task_of(cmd_name)) if cmd_name in task_names() else None
 
 
-group = typer.Typer(cls=_Tasks, no_args_is_help=True, help="Score a system on a task.", rich_markup_mode="markdown")
+group = typer.Typer(cls=_Tasks, no_args_is_help=True, help="Score a system on a task.")
 
 
 @group.callback()
-def _group() -> None:
+def _eval() -> None:
     """Score a system on a task."""
 
 
 def _command(task: Task) -> Any:
     """Make the command line of a task from its options."""
-    from conceptbench.eval.options import option_fields
+    from conceptbench.cli.options import command_of, keyword, stated
 
-    def command(**given: Any) -> None:
-        folder, as_json = given.pop(_FOLDER), given.pop(_JSON)
-        _run(task, given, folder, as_json)
+    def run(out: Path | None, as_json: bool, **values: Any) -> None:
+        _run(task, stated(task.options, values), out, as_json)
 
-    folder = Annotated[
-        Path | None,
-        typer.Option(help="The folder of the result.", show_default=f"results/{task.name}-SYSTEM"),
-    ]
-    parameters = [
-        *(_parameter(field) for field in option_fields(task.options) if not field.option.hidden),
-        _keyword(_FOLDER, folder, None),
-        _keyword(_JSON, Json, False),
-    ]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__doc__ = task.help
+    run.__doc__ = task.help
+    folder = typer.Option(help="The folder of the result.", show_default=f"results/{task.name}-SYSTEM")
+    more = [keyword("out", Annotated[Path | None, folder], None), keyword("as_json", Json, False)]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-    app.command(task.name, context_settings={"help_option_names": ["-h", "--help"]})(command)
+    app.command(task.name, context_settings={"help_option_names": ["-h", "--help"]})(
+        command_of(run, task.options, more)
+    )
     return typer.main.get_command(app)
 
 
-def _parameter(field: OptionField) -> inspect.Parameter:
-    """Make a parameter of the command line of an option; ranges and choices are checked with the options."""
-    names = [field.flag, *([field.option.short] if field.option.short else [])]
-    notes = [field.option.help, *([f"{field.range.capitalize()}."] if field.range else [])]
-    option = typer.Option(
-        *names,
-        help=" ".join(notes),
-        metavar=field.option.metavar or ("|".join(map(str, field.choices)) if field.choices else None),
-        show_default=field.option.default
-        or not (field.default is None or field.default is False or field.default == ()),
-        rich_help_panel=field.option.panel or None,
-    )
-    kind, default = _typed(field)
-    return _keyword(field.name, Annotated[kind, option], inspect.Parameter.empty if field.required else default)
-
-
-def _typed(field: OptionField) -> tuple[Any, Any]:
-    """Give the type and the default of an option on the command line."""
-    if field.several == "commas":
-        text = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in field.default or ())
-        return (str | None, text or None) if field.default is None or not text else (str, text)
-    if field.several == "repeated":
-        return list[str] | None, None
-    kind = str if field.choices else field.kind
-    return (kind if field.required or field.default is not None else kind | None), field.default
-
-
-def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-def _run(task: Task, given: dict[str, Any], folder: Path | None, as_json: bool) -> None:
-    from conceptbench.eval.options import option_fields, read_options
+def _run(task: Task, options: dict[str, Any], folder: Path | None, as_json: bool) -> None:
     from conceptbench.eval.run import default_folder, evaluate
+    from conceptbench.runtime.options import read_options
 
-    absent = {field.name for field in option_fields(task.options) if given.get(field.name) is None}
-    options = {name: value for name, value in given.items() if name not in absent}
     target = folder or default_folder(task, read_options(task.options, options))
     with Bars(err) as progress:
         result = evaluate(task.name, out=target, progress=progress, **options)
@@ -119,7 +73,7 @@ def _show(task: Task, result: Result, target: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:
-        out.print(headline(task, [result]))
+        out.print(headline([result]))
         for table in (_study(task, result), _groups(task, result)):
             if table is not None:
                 out.print()
@@ -145,8 +99,11 @@ def _show(task: Task, result: Result, target: Path, as_json: bool) -> None:
         )
 
 
-def headline(task: Task, results: Sequence[Result]) -> Table:
+def headline(results: Sequence[Result]) -> Table:
     """Make a table of the headline metrics of one or more systems on the same task."""
+    from conceptbench.eval.tasks import task_of
+
+    task = task_of(results[0].task)
     table = Table(title=task.name, title_justify="left", box=None, pad_edge=False)
     table.add_column("metric", overflow="fold")
     for result in results:

@@ -15,37 +15,55 @@ from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Bars
 
 if TYPE_CHECKING:
-    from conceptbench.eval.methods.protolm.naming import Said
+    from conceptbench.eval.methods.explain import Explanation
+    from conceptbench.eval.methods.protolm.descriptions import PrototypeDescription
+    from conceptbench.eval.methods.protolm.explaining import Decision
 
 _EXAMPLES = 3
+_NGRAMS = 12
+
+_Module = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE",
+        help="The function: text:TARGET (closeness to a text), neuron:MODEL:LAYER:NUMBER, prototype:CLASSIFIER:NUMBER, "
+        "or python:MODULE:FUNCTION.",
+    ),
+]
+_Corpus = Annotated[str | None, typer.Option(help="The texts that n-grams are taken from, named as in `build`.")]
+_Helper = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SYSTEM",
+        help="The language model that summarises n-grams and writes strings: local:MODEL or openai:MODEL.",
+    ),
+]
+_Classifier = Annotated[
+    Path | None,
+    typer.Option(help="Instead of a module: the folder `classifier` of a run of `eval prototypes`."),
+]
+_Text = Annotated[
+    list[str] | None,
+    typer.Option(help="The text whose decision is explained. Give the option twice for a pair of sentences."),
+]
+_TextColumn = Annotated[str | None, typer.Option(help="The column of the text, in a tabular corpus.")]
+_MaxNgrams = Annotated[int | None, typer.Option(help="N-grams at most, drawn by the seed; all by default.")]
+_Summaries = Annotated[int, typer.Option(help="The number of candidate explanations to ask for.")]
+_Strings = Annotated[int, typer.Option(help="Strings that fit each candidate, and as many that do not.")]
+_Seed = Annotated[int, typer.Option(help="The seed of every draw.")]
 
 
 def explain(
-    module: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE",
-            help="text:TARGET (closeness to a text), neuron:MODEL:LAYER:NUMBER, prototype:CLASSIFIER:NUMBER, or "
-            "python:MODULE:FUNCTION.",
-        ),
-    ] = None,
-    corpus: Annotated[str | None, typer.Option(help="Where its n-grams are taken from, as in `build`.")] = None,
-    helper: Annotated[
-        str | None, typer.Option(metavar="SYSTEM", help="The LLM that helps: local:MODEL, openai:MODEL.")
-    ] = None,
-    classifier: Annotated[
-        Path | None,
-        typer.Option(help="Instead of a module: the folder `classifier` of a run of `eval prototypes`."),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(help="Its decision on this text is explained; twice for a pair of sentences."),
-    ] = None,
-    text_column: Annotated[str | None, typer.Option(help="Where a tabular corpus has its text.")] = None,
-    max_ngrams: Annotated[int | None, typer.Option(help="N-grams at most, drawn by the seed.")] = None,
-    summaries: Annotated[int, typer.Option(help="Candidates to ask for.")] = 5,
-    strings: Annotated[int, typer.Option(help="Strings for, and against, each candidate.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    module: _Module = None,
+    corpus: _Corpus = None,
+    helper: _Helper = None,
+    classifier: _Classifier = None,
+    text: _Text = None,
+    text_column: _TextColumn = None,
+    max_ngrams: _MaxNgrams = None,
+    summaries: _Summaries = 5,
+    strings: _Strings = 10,
+    seed: _Seed = 0,
     base_url: BaseUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -62,14 +80,14 @@ def explain(
     if classifier is not None:
         if module is not None or corpus is not None or helper is not None:
             raise InputError("--classifier: it takes --text alone; leave --module, --corpus and --helper out")
-        _explain_decision(classifier, text or (), as_json)
+        _explain_classifier(classifier, text or (), as_json)
         return
     if module is None or corpus is None or helper is None:
         raise InputError("give --module, --corpus and --helper; or --classifier and --text")
-    from conceptbench.eval.methods.explain import explain as run
+    from conceptbench.eval.methods.explain import explain as explain_module
 
     with Bars(err) as progress:
-        found = run(
+        explanation = explain_module(
             module,
             corpus,
             helper=helper,
@@ -81,74 +99,89 @@ def explain(
             base_url=base_url,
             progress=progress,
         )
+    _show_explanation(module, explanation, as_json)
+
+
+def _show_explanation(module: str, explanation: Explanation, as_json: bool) -> None:
+    """Print a table of a module's candidate explanations."""
     if as_json:
-        print_json({"best": found.best, **asdict(found)})
+        print_json({"best": explanation.best, **asdict(explanation)})
         return
     table = Table(title=escaped(module), title_justify="left", box=None, pad_edge=False)
     table.add_column("explanation", overflow="fold", style="bold")
     for column in ("score", "95 % interval", "p"):
         table.add_column(column, justify="right")
-    for one in found.candidates:
-        if one.score is None or one.low is None or one.high is None or one.p is None:
-            table.add_row(escaped(one.text), "", "too few strings", "")
+    for candidate in explanation.candidates:
+        score, low, high, p = candidate.score, candidate.low, candidate.high, candidate.p
+        if score is None or low is None or high is None or p is None:
+            table.add_row(escaped(candidate.text), "", "too few strings", "")
         else:
-            row = (f"{one.score:.2f}", f"{one.low:.2f} to {one.high:.2f}", f"{one.p:.4f}")
-            table.add_row(escaped(one.text), *row)
+            table.add_row(escaped(candidate.text), f"{score:.2f}", f"{low:.2f} to {high:.2f}", f"{p:.4f}")
     out.print(table)
-    out.print(f"Strongest n-grams: {', '.join(found.top_ngrams[:12])}", highlight=False, markup=False)
+    out.print(f"Strongest n-grams: {', '.join(explanation.top_ngrams[:_NGRAMS])}", highlight=False, markup=False)
     out.print(
         "The score is in standard deviations of the module; p allows for the choice of the best.", highlight=False
     )
 
 
-def _explain_decision(folder: Path, text: Sequence[str], as_json: bool) -> None:
-    from conceptbench.eval.methods.protolm.explaining import explain as decide
+def _explain_classifier(folder: Path, parts: Sequence[str], as_json: bool) -> None:
+    """Explain a classifier's decision on a text, or show all its prototypes where there is none."""
+    from conceptbench.eval.methods.protolm.descriptions import read_descriptions
+    from conceptbench.eval.methods.protolm.explaining import explain as explain_decisions
     from conceptbench.eval.methods.protolm.model import PrototypeClassifier
-    from conceptbench.eval.methods.protolm.naming import read_said
 
-    if len(text) > 2 or any(not part.strip() for part in text):
+    if len(parts) > 2 or any(not part.strip() for part in parts):
         raise InputError("--text: give one text, or two for a pair of sentences, none of them empty")
-    opened = PrototypeClassifier.from_pretrained(folder)
-    said = read_said(folder, opened.head.owner.numel())
-    if not text:
-        _show_prototypes(said, as_json)
+    classifier = PrototypeClassifier.from_pretrained(folder)
+    descriptions = read_descriptions(folder, classifier.head.owner.numel())
+    if not parts:
+        _show_prototypes(descriptions, as_json)
         return
-    asked = text[0] if len(text) == 1 else (text[0], text[1])
-    decision = decide(opened, [asked], [one.nearest for one in said])[0]
+    text = parts[0] if len(parts) == 1 else (parts[0], parts[1])
+    (decision,) = explain_decisions(classifier, [text], [description.nearest for description in descriptions])
     if as_json:
-        names = {number: one.name for number, one in enumerate(said)}
-        found: dict[str, Any] = asdict(decision)
-        found["reasons"] = [
-            {
-                **asdict(reason),
-                "name": names[reason.prototype],
-                "examples": [own._asdict() for own in reason.examples],
-            }
-            for reason in decision.reasons
-        ]
-        print_json(found)
+        print_json(_decision_json(decision, descriptions))
         return
-    named = {number: one.name for number, one in enumerate(said) if one.name is not None}
-    out.print(decision.to_text(named, _EXAMPLES), highlight=False, markup=False)
+    names = {
+        number: description.name for number, description in enumerate(descriptions) if description.name is not None
+    }
+    out.print(decision.to_text(names, _EXAMPLES), highlight=False, markup=False)
 
 
-def _show_prototypes(said: Sequence[Said], as_json: bool) -> None:
+def _decision_json(decision: Decision, descriptions: Sequence[PrototypeDescription]) -> dict[str, Any]:
+    """Give a decision with the names of the prototypes behind it."""
+    reasons = [
+        {
+            **asdict(reason),
+            "name": descriptions[reason.prototype].name,
+            "examples": [example._asdict() for example in reason.examples],
+        }
+        for reason in decision.reasons
+    ]
+    return {**asdict(decision), "reasons": reasons}
+
+
+def _show_prototypes(descriptions: Sequence[PrototypeDescription], as_json: bool) -> None:
     """Print a table of a classifier's prototypes."""
     if as_json:
-        print_json([{**asdict(one), "nearest": [own._asdict() for own in one.nearest]} for one in said])
+        print_json([description.to_json() for description in descriptions])
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("class")
     table.add_column("name (SASC score, p)", overflow="fold")
     table.add_column("nearest training texts", overflow="fold", ratio=1)
-    for number, one in enumerate(said):
-        name = "" if one.name is None else escaped(one.name)
-        if one.score is not None and one.p is not None:
-            name += f" ({one.score:.2f}, {one.p:.4f})"
-        nearest = "\n".join(f"{own.similarity:.2f} {escaped(own.shown())}" for own in one.nearest[:_EXAMPLES])
-        table.add_row(f"{number}" if one.used else f"[dim]{number}[/]", escaped(one.label), name, nearest)
+    for number, description in enumerate(descriptions):
+        name = "" if description.name is None else escaped(description.name)
+        if description.score is not None and description.p is not None:
+            name += f" ({description.score:.2f}, {description.p:.4f})"
+        nearest = "\n".join(
+            f"{neighbour.similarity:.2f} {escaped(neighbour.short_text())}"
+            for neighbour in description.nearest[:_EXAMPLES]
+        )
+        label = f"{number}" if description.used else f"[dim]{number}[/]"
+        table.add_row(label, escaped(description.label), name, nearest)
     out.print(table)
-    unused = sum(not one.used for one in said)
+    unused = sum(not description.used for description in descriptions)
     if unused:
         out.print(f"{unused} prototypes in grey are the first reason of no decision on the training texts.")

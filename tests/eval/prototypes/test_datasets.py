@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conceptbench.eval.prototypes.datasets import SETTINGS, check_task, load_setting, load_texts
+from conceptbench.eval.prototypes.datasets import check_task, load_setting, load_texts
+from conceptbench.eval.prototypes.ready import SETTINGS
 from conceptbench.runtime.errors import InputError
 
 
