@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conceptbench.eval.run import evaluate
 from conceptbench.eval.tasks import task_of
 from conceptbench.leaderboard.items import items_digest
 from conceptbench.leaderboard.records import read_untrusted
