@@ -224,7 +224,7 @@ class Task:
     name, version : the version goes up when the same records would give other numbers.
     summary : what is scored, in a clause.
     help : what the command does, for its help text.
-    options : the dataclass of its options, see `eval.options`.
+    options : the dataclass of its options, see `runtime.options`.
     schema : gives the Arrow schema of its records.
     rows : gives the records' table as the rows that `score` takes.
     metrics : in the order in which they are shown.

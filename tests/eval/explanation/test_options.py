@@ -7,7 +7,7 @@ import pytest
 
 from conceptbench.eval.explanation import TASK
 from conceptbench.eval.explanation.options import ExplanationOptions
-from conceptbench.eval.options import read_options, recorded_options
+from conceptbench.runtime.options import read_options, recorded_options
 from conceptbench.runtime.errors import InputError
 
 

@@ -1,3 +1,0 @@
-"""Options of tasks: see `runtime.options`."""
-
-from conceptbench.runtime.options import *  # noqa: F403
