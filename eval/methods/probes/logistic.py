@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -79,8 +80,7 @@ def fit_logistic(
     vectors : array of shape (n, width); it may be mapped from disk, only batches of its rows are copied.
     rows : for each regression, int array of shape (m,); regressions over equal `rows` share work.
     targets : for each regression, bool array of shape (m,).
-    weights : for each regression, float array of shape (m,), 0 or more, by default all 1; scikit-learn's
-        `sample_weight`.
+    weights : for each regression, float array of shape (m,), 0 or more, by default all 1; as in scikit-learn.
     c : inverse strength of the penalty, above 0.
     l1_ratio : share of the l1 penalty, 0 to 1.
     device : torch's, by default a GPU if there is one, else the CPU.
@@ -89,8 +89,7 @@ def fit_logistic(
     Raises
     ------
     InputError
-        if a shape, a row, a weight or an option is wrong, a vector is not finite, or the rows of a regression that have
-        weight are all of one class.
+        if an argument is wrong, a vector is not finite, or a regression's rows with weight are all of one class.
     ConceptBenchError
         if the optimum is not reached, which only an enormous `c` can bring about.
 
@@ -111,10 +110,7 @@ def fit_logistic(
     count, width = len(regressions), vectors.shape[1]
     torch_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     probes = Probes(np.empty((count, width)), np.empty(count), [np.empty(0)] * count)
-
-    def fit(batch: Batch) -> None:
-        _fit_batch(vectors, batch, l1_ratio, torch_device, probes)
-
+    fit = partial(_fit_batch, vectors, l1_ratio=l1_ratio, device=torch_device, probes=probes)
     batches = list(batches_of(regressions, width, l1_ratio > 0, batch_bytes))
     if torch_device.type != "cpu":
         for batch in batches:

@@ -80,8 +80,7 @@ def probe(
     ----------
     vectors : array of shape (n, width), one row a token.
     labels : of length n, each token's concept.
-    groups : of length n, each token's word; words that differ in case alone are one type. By default every token is a
-        type by itself, and there is no selectivity.
+    groups : of length n, each token's word, case folded; by default each token is a type, without selectivity.
     sentences : of length n, each token's sentence; a concept that is all in one is skipped.
     only : the labels to probe, by default all; the others still give negatives.
     c, l1_ratio : scikit-learn's inverse strength of the penalty, and the l1 part of it (0: l2; 1: l1).
@@ -99,8 +98,6 @@ def probe(
 
     Examples
     --------
-    Two concepts of 20 tokens each, in the direction of one neuron each:
-
     >>> labels = ["cat"] * 20 + ["dog"] * 20
     >>> vectors = np.repeat(np.eye(2), 20, axis=0) + 0.1 * np.random.default_rng(0).normal(size=(40, 2))
     >>> probes = probe(vectors, labels)

@@ -503,7 +503,7 @@ def test_the_command_says_what_was_skipped(built: Path, one_layer_minilm: str, f
     as_json = CliRunner().invoke(app, [*command, "--limit", "12", "--out", str(tmp_path / "run"), "--json"])
     assert json.loads(as_json.stdout)["provenance"]["skipped"]["gold"]["probed"] > 0
     wrong = CliRunner().invoke(app, [*command, "--l1-ratio", "2"])
-    assert wrong.exit_code == 2
+    assert isinstance(wrong.exception, InputError)
 
 
 def test_the_provenance_has_every_option_and_no_path(run: Callable[..., Result], built: Path, few: str) -> None:
