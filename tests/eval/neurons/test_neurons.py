@@ -365,6 +365,16 @@ def test_what_a_store_lacks_is_reported(tmp_path: Path) -> None:
     open_run(tmp_path / "out").check_metrics()
 
 
+def test_the_page_says_why_metrics_are_absent(tmp_path: Path) -> None:
+    from conceptbench.eval.report.write import report
+
+    vectors, names = planted()
+    store = write_store(tmp_path / "store", vectors, COUNT, names, labels=lambda _: None)
+    evaluate("neurons", store=store, out=tmp_path / "out", pairs=["labels"], ablated=1)
+    (page, _) = report([tmp_path / "out"], out=tmp_path, recompute=True)
+    assert "add them with" in page.read_text()
+
+
 def test_too_few_concepts_leave_no_pairs(tmp_path: Path) -> None:
     vectors, names = planted()
     one_sentence = np.zeros(len(names), dtype=int)
