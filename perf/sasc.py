@@ -61,11 +61,11 @@ def main() -> None:
     if theirs is None:
         print(f"imodelsx is not installed: {INSTALL}", file=sys.stderr)
         return
-    found, its_embedding, its_asking = theirs
+    its_top, its_embedding, its_asking = theirs
     print(f"imodelsx      {its_embedding:7.1f} {its_asking:7.1f}")
     ratio = (its_embedding + its_asking) / (embedding + asking)
     print(f"faster by     {its_embedding / embedding:7.1f} {its_asking / asking:7.1f}   in all {ratio:.1f}")
-    for name, ngrams in found.items():
+    for name, ngrams in its_top.items():
         print(f"{name}: of its {len(ngrams)} strongest n-grams {len(set(ngrams) & set(top[name]))} are among ours")
 
 
@@ -76,7 +76,7 @@ def ours(
     start = time.perf_counter()
     ngrams = ngrams_of(texts)
     responses = respond({name: (module, ngrams) for name, module in modules.items()})
-    top = {name: own.strongest(CONSIDERED) for name, own in responses.items()}
+    top = {name: module_responses.strongest(CONSIDERED) for name, module_responses in responses.items()}
     embedded = time.perf_counter()
     SASC().explain([Subject(name, module, top[name]) for name, module in modules.items()], helper, Silent())
     return top, embedded - start, time.perf_counter() - embedded
@@ -99,9 +99,9 @@ def imodelsx(
 
     def timed(*args: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        found = plain(*args, **options)
+        result = plain(*args, **options)
         seconds[0] += time.perf_counter() - start
-        return found
+        return result
 
     def reply(prompt: str, max_new_tokens: int = 32, **_: Any) -> str:
         return helper.complete([_request(prompt, max_new_tokens)])[0].text or ""
@@ -112,7 +112,7 @@ def imodelsx(
     for name, module in modules.items():
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            found = api.explain_module_sasc(
+            explained = api.explain_module_sasc(
                 list(texts),
                 _always_finite(module),
                 use_cache=False,
@@ -122,13 +122,13 @@ def imodelsx(
                 num_synthetic_strs=STRINGS,
             )
         seconds[1] += time.perf_counter() - start
-        top[name] = list(found["ngrams_list"])[:CONSIDERED]
+        top[name] = list(explained["ngrams_list"])[:CONSIDERED]
     return top, seconds[0], seconds[1] - seconds[0]
 
 
 def _always_finite(module: EmbeddingModule) -> Callable[[Sequence[str]], np.ndarray]:
     """Answer an empty list too, which it asks about where the helper wrote no string."""
-    return lambda asked: module(asked) if len(asked) else np.zeros(1)
+    return lambda texts: module(texts) if len(texts) else np.zeros(1)
 
 
 def _request(prompt: str, tokens: int) -> Request:

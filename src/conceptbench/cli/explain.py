@@ -69,7 +69,7 @@ def explain(
     from conceptbench.eval.methods.explain import explain as run
 
     with Bars(err) as progress:
-        found = run(
+        explanation = run(
             module,
             corpus,
             helper=helper,
@@ -82,20 +82,20 @@ def explain(
             progress=progress,
         )
     if as_json:
-        print_json({"best": found.best, **asdict(found)})
+        print_json({"best": explanation.best, **asdict(explanation)})
         return
     table = Table(title=escaped(module), title_justify="left", box=None, pad_edge=False)
     table.add_column("explanation", overflow="fold", style="bold")
     for column in ("score", "95 % interval", "p"):
         table.add_column(column, justify="right")
-    for one in found.candidates:
-        if one.score is None or one.low is None or one.high is None or one.p is None:
-            table.add_row(escaped(one.text), "", "too few strings", "")
+    for candidate in explanation.candidates:
+        if candidate.score is None or candidate.low is None or candidate.high is None or candidate.p is None:
+            table.add_row(escaped(candidate.text), "", "too few strings", "")
         else:
-            row = (f"{one.score:.2f}", f"{one.low:.2f} to {one.high:.2f}", f"{one.p:.4f}")
-            table.add_row(escaped(one.text), *row)
+            row = (f"{candidate.score:.2f}", f"{candidate.low:.2f} to {candidate.high:.2f}", f"{candidate.p:.4f}")
+            table.add_row(escaped(candidate.text), *row)
     out.print(table)
-    out.print(f"Strongest n-grams: {', '.join(found.top_ngrams[:12])}", highlight=False, markup=False)
+    out.print(f"Strongest n-grams: {', '.join(explanation.top_ngrams[:12])}", highlight=False, markup=False)
     out.print(
         "The score is in standard deviations of the module; p allows for the choice of the best.", highlight=False
     )
@@ -109,46 +109,53 @@ def _explain_decision(folder: Path, text: Sequence[str], as_json: bool) -> None:
     if len(text) > 2 or any(not part.strip() for part in text):
         raise InputError("--text: give one text, or two for a pair of sentences, none of them empty")
     opened = PrototypeClassifier.from_pretrained(folder)
-    said = read_said(folder, opened.head.owner.numel())
+    prototypes = read_said(folder, opened.head.owner.numel())
     if not text:
-        _show_prototypes(said, as_json)
+        _show_prototypes(prototypes, as_json)
         return
-    asked = text[0] if len(text) == 1 else (text[0], text[1])
-    decision = decide(opened, [asked], [one.nearest for one in said])[0]
+    sample = text[0] if len(text) == 1 else (text[0], text[1])
+    decision = decide(opened, [sample], [prototype.nearest for prototype in prototypes])[0]
     if as_json:
-        names = {number: one.name for number, one in enumerate(said)}
-        found: dict[str, Any] = asdict(decision)
-        found["reasons"] = [
+        names = {number: prototype.name for number, prototype in enumerate(prototypes)}
+        content: dict[str, Any] = asdict(decision)
+        content["reasons"] = [
             {
                 **asdict(reason),
                 "name": names[reason.prototype],
-                "examples": [own._asdict() for own in reason.examples],
+                "examples": [example._asdict() for example in reason.examples],
             }
             for reason in decision.reasons
         ]
-        print_json(found)
+        print_json(content)
         return
-    named = {number: one.name for number, one in enumerate(said) if one.name is not None}
+    named = {number: prototype.name for number, prototype in enumerate(prototypes) if prototype.name is not None}
     out.print(decision.to_text(named, _EXAMPLES), highlight=False, markup=False)
 
 
-def _show_prototypes(said: Sequence[Said], as_json: bool) -> None:
+def _show_prototypes(prototypes: Sequence[Said], as_json: bool) -> None:
     """Print a table of a classifier's prototypes."""
     if as_json:
-        print_json([{**asdict(one), "nearest": [own._asdict() for own in one.nearest]} for one in said])
+        print_json(
+            [
+                {**asdict(prototype), "nearest": [example._asdict() for example in prototype.nearest]}
+                for prototype in prototypes
+            ]
+        )
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("class")
     table.add_column("name (SASC score, p)", overflow="fold")
     table.add_column("nearest training texts", overflow="fold", ratio=1)
-    for number, one in enumerate(said):
-        name = "" if one.name is None else escaped(one.name)
-        if one.score is not None and one.p is not None:
-            name += f" ({one.score:.2f}, {one.p:.4f})"
-        nearest = "\n".join(f"{own.similarity:.2f} {escaped(own.shown())}" for own in one.nearest[:_EXAMPLES])
-        table.add_row(f"{number}" if one.used else f"[dim]{number}[/]", escaped(one.label), name, nearest)
+    for number, prototype in enumerate(prototypes):
+        name = "" if prototype.name is None else escaped(prototype.name)
+        if prototype.score is not None and prototype.p is not None:
+            name += f" ({prototype.score:.2f}, {prototype.p:.4f})"
+        nearest = "\n".join(
+            f"{example.similarity:.2f} {escaped(example.shown())}" for example in prototype.nearest[:_EXAMPLES]
+        )
+        table.add_row(f"{number}" if prototype.used else f"[dim]{number}[/]", escaped(prototype.label), name, nearest)
     out.print(table)
-    unused = sum(not one.used for one in said)
+    unused = sum(not prototype.used for prototype in prototypes)
     if unused:
         out.print(f"{unused} prototypes in grey are the first reason of no decision on the training texts.")
