@@ -67,23 +67,23 @@ def draw_items(
     ]
 
 
-def _draw(concept: GoldConcept, purity: float, shown: int, seed: int, near: Sequence[GoldConcept]) -> GoldItem:
+def _draw(concept: GoldConcept, purity: float, length: int, seed: int, near: Sequence[GoldConcept]) -> GoldItem:
     generator = generator_of("item", seed, concept.id, purity)
-    wanted = round((1.0 - purity) * shown)
+    intruder_count = round((1.0 - purity) * length)
     source, strange = None, []
-    for other in near if wanted else ():
-        strange = [word for word in other.words if word not in concept.words and not concept.accepts(word)]
-        if len(strange) >= wanted:
-            source = other
+    for neighbour in near if intruder_count else ():
+        strange = [word for word in neighbour.words if word not in concept.words and not concept.accepts(word)]
+        if len(strange) >= intruder_count:
+            source = neighbour
             break
-    intruders = sample(strange, wanted, generator) if source is not None else []
-    own = sample(_shy(concept), shown - len(intruders), generator)
-    held_out = [word for word in concept.words if word not in own]
+    intruders = sample(strange, intruder_count, generator) if source is not None else []
+    concept_words = sample(_shy(concept), length - len(intruders), generator)
+    held_out = [word for word in concept.words if word not in concept_words]
     return GoldItem(
         item=f"{concept.id}@{purity:g}/{seed}",
         concept=concept.id,
         purity=purity,
-        words=tuple(sample([*own, *intruders], shown, generator)),
+        words=tuple(sample([*concept_words, *intruders], length, generator)),
         intruders=tuple(intruders),
         near=source.id if source is not None else None,
         held_out=tuple(held_out),
@@ -99,6 +99,13 @@ def _near(
     concept: GoldConcept, lexicon: Mapping[str, GoldConcept], lines: Mapping[str, set[str]], seed: int
 ) -> list[GoldConcept]:
     """Give the concepts that intruders may come from: siblings first, each group in random order."""
-    outside = [other for other in lexicon.values() if other.kind == concept.kind and other.id not in lines[concept.id]]
-    rank = {other.id: generator_of("near", seed, concept.id, other.id).random() for other in outside}
-    return sorted(outside, key=lambda other: (other.parent is None or other.parent != concept.parent, rank[other.id]))
+    outside = [
+        candidate
+        for candidate in lexicon.values()
+        if candidate.kind == concept.kind and candidate.id not in lines[concept.id]
+    ]
+    rank = {candidate.id: generator_of("near", seed, concept.id, candidate.id).random() for candidate in outside}
+    return sorted(
+        outside,
+        key=lambda candidate: (candidate.parent is None or candidate.parent != concept.parent, rank[candidate.id]),
+    )

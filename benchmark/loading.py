@@ -68,8 +68,8 @@ def _from_folder(
         if layer is None or number == layer
     ]
     if not files:
-        wanted = f"layer {layer}" if layer is not None else "concepts"
-        raise InputError(f"{store.path} has no {wanted}" + (f" of {model}" if model else ""))
+        what = f"layer {layer}" if layer is not None else "concepts"
+        raise InputError(f"{store.path} has no {what}" + (f" of {model}" if model else ""))
     if streaming:
         return datasets.IterableDataset.from_generator(
             _rows, features=_FEATURES, gen_kwargs={"files": files}, split=datasets.Split.TRAIN
@@ -133,14 +133,14 @@ def _concept_files(repo: str, manifest: Mapping[str, Any], model: str | None, la
         raise InputError(f"{repo}: its manifest.json names no files: ask who published it to publish it again")
     if model is not None and model not in models:
         raise InputError(f"{repo} has no model {model!r}; it has {', '.join(models) or 'none'}")
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name in models if model is None else [model]:
         pattern = rf"concepts/{re.escape(slug(name))}/{r'L[0-9]+.parquet' if layer is None else layer_file(layer)}"
-        found |= {path: str(digest) for path, digest in sorted(files.items()) if re.fullmatch(pattern, path)}
-    if not found:
+        digests |= {path: str(digest) for path, digest in sorted(files.items()) if re.fullmatch(pattern, path)}
+    if not digests:
         what = f"layer {layer}" if layer is not None else "concepts"
         raise InputError(f"{repo} has no {what}" + (f" of {model}" if model else ""))
-    return found
+    return digests
 
 
 def _hub_rows(files: Sequence[_HubFile]) -> Iterator[dict[str, Any]]:

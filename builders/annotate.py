@@ -154,8 +154,8 @@ class LLMAnnotator:
         self.prompt = prompt.name
         self.contexts = prompt.contexts
         plain = prompt.vary(unit="types", contexts=0)
-        other = load_prompt("semantic" if prompt.name.startswith("lexical") else "lexical")
-        self._prompts = [prompt, plain, other]
+        fallback = load_prompt("semantic" if prompt.name.startswith("lexical") else "lexical")
+        self._prompts = [prompt, plain, fallback]
         self._system, self._open = system, open_client
         # A missing key or missing weights should show before anything long starts.
         kind, name = parse_system(system)
@@ -168,15 +168,15 @@ class LLMAnnotator:
         if self._client is None:
             self._client = self._open(self._system)
         attempts: list[list[Attempt]] = [[] for _ in views]
-        open_ones = list(range(len(views)))
+        unnamed = list(range(len(views)))
         for turn, prompt in enumerate(self._prompts):
-            asked = [i for i in open_ones if turn == 0 or not self._same_question(views[i], turn)]
-            requests = [_request(prompt, views[i]) for i in asked]
+            to_ask = [i for i in unnamed if turn == 0 or not self._same_question(views[i], turn)]
+            requests = [_request(prompt, views[i]) for i in to_ask]
             first = (lambda _i, _reply: on_named()) if turn == 0 else None
-            for i, reply in zip(asked, self._client.complete(requests, first), strict=True):
+            for i, reply in zip(to_ask, self._client.complete(requests, first), strict=True):
                 attempts[i].append(_attempt(prompt.name, reply))
-            open_ones = [i for i in open_ones if attempts[i][-1].reason in {"refused", "filtered"}]
-            if not open_ones:
+            unnamed = [i for i in unnamed if attempts[i][-1].reason in {"refused", "filtered"}]
+            if not unnamed:
                 break
         return attempts
 
@@ -196,8 +196,8 @@ class LLMAnnotator:
             self._client = None
 
     def _same_question(self, view: ConceptView, turn: int) -> bool:
-        asked = [prompt.messages(view.words, view.contexts) for prompt in self._prompts[: turn + 1]]
-        return asked[-1] in asked[:-1]
+        questions = [prompt.messages(view.words, view.contexts) for prompt in self._prompts[: turn + 1]]
+        return questions[-1] in questions[:-1]
 
 
 class _Named:
@@ -292,7 +292,7 @@ def read_labels(path: Path) -> dict[str, str]:
 def _store_labels(store: ConceptStore) -> dict[str, str]:
     tables = [store.concepts(model, layer) for model in store.models for layer in store.layers(model)]
     pairs = [zip(table["concept"].to_pylist(), table["label"].to_pylist(), strict=True) for table in tables]
-    return {concept: label for own in pairs for concept, label in own if label is not None}
+    return {concept: label for layer_pairs in pairs for concept, label in layer_pairs if label is not None}
 
 
 def _from_json(line: str) -> str:

@@ -62,27 +62,27 @@ def build(*, out: str | Path, progress: Progress | None = None, **options: Any) 
     ...     store.concepts("minilm", 1).num_rows
     2
     """
-    given = read_options(BuildOptions, options)
+    chosen = read_options(BuildOptions, options)
     folder = Path(out)
     existing = check_folder(folder)
-    corpus = open_corpus(given.corpus, given.text_column)
-    prompt = load_prompt(given.prompt).vary(unit=given.unit, contexts=given.contexts)
+    corpus = open_corpus(chosen.corpus, chosen.text_column)
+    prompt = load_prompt(chosen.prompt).vary(unit=chosen.unit, contexts=chosen.contexts)
     progress = progress or Silent()
     with opened(folder, fresh=existing is None) as journal:
         manifest = existing or {}
         # After a run with other options the store may no longer be what its preset says; `build_preset` enters it anew.
         manifest.pop("preset", None)
         # Each annotator has a client of its own, whose usage is counted under its name.
-        open_client = partial(open_llm, journal=journal, **given.client_options())
+        open_client = partial(open_llm, journal=journal, **chosen.client_options())
         failed = 0
-        for model in dict.fromkeys(given.model):
+        for model in dict.fromkeys(chosen.model):
             annotators = [
                 open_annotator(system, prompt=prompt, open_client=open_client)
-                for system in dict.fromkeys(given.annotator)
+                for system in dict.fromkeys(chosen.annotator)
             ]
-            work = _Build(folder, journal, progress, corpus, given, model, manifest)
+            work = _Build(folder, journal, progress, corpus, chosen, model, manifest)
             work.read_corpus()
-            layers = work.start_model(given.layers)
+            layers = work.start_model(chosen.layers)
             work.encode(layers)
             for layer in layers:
                 work.cluster(layer)
@@ -149,7 +149,7 @@ class _Build:
 
     def read_corpus(self) -> None:
         """Read the corpus, or check that the store's is the same."""
-        asked = {
+        requested = {
             "name": self.corpus.name,
             "source_sha256": self.corpus.digest(),
             "text_column": self.corpus.column,
@@ -157,7 +157,7 @@ class _Build:
             **self.corpus_options,
         }
         if self.manifest:
-            _same(self.folder, "corpus", {"text": "kept", **self.manifest["corpus"]}, asked)
+            _same(self.folder, "corpus", {"text": "kept", **self.manifest["corpus"]}, requested)
             return
         # A model that cannot be loaded should show before a long corpus is read.
         _ = self.encoder
@@ -173,7 +173,7 @@ class _Build:
             {
                 "schema": STORE_SCHEMA,
                 "complete": False,
-                "corpus": {**asked, **asdict(counts)},
+                "corpus": {**requested, **asdict(counts)},
                 "models": {},
                 "annotators": [],
                 "versions": versions(),
@@ -299,9 +299,9 @@ class _Build:
         return numbers
 
     def _check_annotator(self, annotator: Annotator) -> None:
-        asked = _annotator_entry(annotator)
+        requested = _annotator_entry(annotator)
         for entry in self.manifest["annotators"]:
-            if (entry["annotator"], entry["prompt"]) == (annotator.name, annotator.prompt) and entry != asked:
+            if (entry["annotator"], entry["prompt"]) == (annotator.name, annotator.prompt) and entry != requested:
                 raise InputError(
                     f"{self.folder} was annotated by {annotator.name} with another version of "
                     f"{annotator.prompt or 'its file'}: give the changed file another name to add its labels"
@@ -363,11 +363,11 @@ def _annotator_entry(annotator: Annotator) -> dict[str, Any]:
     return {"annotator": annotator.name, "prompt": annotator.prompt, "sha256": annotator.digests()}
 
 
-def _same(folder: Path, what: str, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    for option, value in asked.items():
-        if there.get(option) != value:
-            shown = {"source_sha256": "text", "name": "file", "text": "--text"}.get(option, option.replace("_", "-"))
+def _same(folder: Path, what: str, stored: dict[str, Any], requested: dict[str, Any]) -> None:
+    for option, value in requested.items():
+        if stored.get(option) != value:
+            name = {"source_sha256": "text", "name": "file", "text": "--text"}.get(option, option.replace("_", "-"))
             raise InputError(
-                f"{folder} is a store of another run: its {what} has {shown} {there.get(option)!r}, not {value!r}. "
+                f"{folder} is a store of another run: its {what} has {name} {stored.get(option)!r}, not {value!r}. "
                 "Give the same options to go on with it, or build into another folder; nothing was changed"
             )

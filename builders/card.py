@@ -84,9 +84,9 @@ def render_card(
         preset=store.manifest.get("preset"),
         referred=repo is not None and store.manifest["corpus"].get("text") == "referred",
         tables=[
-            {"name": name, "rows": _count(store, own, gold), "files": len(own), "row": row}
+            {"name": name, "rows": _count(store, table_files, gold), "files": len(table_files), "row": row}
             for name, row in _ROWS.items()
-            if (own := [path for path in files if _table_of(path) == name])
+            if (table_files := [path for path in files if _table_of(path) == name])
         ],
         gold=gold is not None,
     )
@@ -118,15 +118,15 @@ def _configs(models: list[str], files: Mapping[str, str]) -> dict[str, Any]:
     configs, infos = [], []
     for name, (table, pattern) in patterns.items():
         start = pattern.partition("*")[0]
-        own = [f"{path} {sha256}" for path, sha256 in sorted(files.items()) if path.startswith(start)]
-        if not own:
+        digests = [f"{path} {sha256}" for path, sha256 in sorted(files.items()) if path.startswith(start)]
+        if not digests:
             continue
         split = GOLD_SPLIT if name == GOLD_CONFIG else "train"
         configs.append(
             {
                 "config_name": name,
                 **({"default": True} if name == "concepts" else {}),
-                "description": f"sha256 of its files: {hashlib.sha256(chr(10).join(own).encode()).hexdigest()}",
+                "description": f"sha256 of its files: {hashlib.sha256(chr(10).join(digests).encode()).hexdigest()}",
                 "data_files": [{"split": split, "path": pattern}],
             }
         )

@@ -93,8 +93,8 @@ def ward_tree(
     scale = _centre(points)
     with torch_workers() as workers:
         clusters = _Clusters(points, sizes, nodes, n, torch.device(device or "cpu"), workers)
-        found = [merges, *clusters.merge_all(lambda done: progress(done, n - 1) if progress else None)]
-    return MergeTree(_linkage(found, n, scale))
+        rounds = [merges, *clusters.merge_all(lambda done: progress(done, n - 1) if progress else None)]
+    return MergeTree(_linkage(rounds, n, scale))
 
 
 def kmeans(vectors: Vectors, k: int, seed: int) -> Ints:
@@ -235,9 +235,9 @@ class _Clusters:
 
         listed, bound = np.hstack([in_a, in_b]), np.hstack([union_a, union_b])
         order = bound.argpartition(_LISTED, axis=1)
-        kept, dropped = order[:, :_LISTED], order[:, _LISTED, None]
-        self.listed[left] = np.take_along_axis(listed, kept, axis=1)
-        self.bound[left] = np.take_along_axis(bound, kept, axis=1)
+        nearest, dropped = order[:, :_LISTED], order[:, _LISTED, None]
+        self.listed[left] = np.take_along_axis(listed, nearest, axis=1)
+        self.bound[left] = np.take_along_axis(bound, nearest, axis=1)
         self.known[left] = False
         # Both floors are at least `between`, so (2) rises with c: it is least for an unlisted cluster of size 1.
         floor = _distance_to_union(floor_a, floor_b, between, a, b, np.ones_like(a))
@@ -267,9 +267,9 @@ class _Clusters:
             rows, entry = _where(self.bound[rows, entry] <= self.floor[rows], rows, entry)
             node = self.listed[rows, entry]
             known = self.known[rows, entry] & (self.part_of[node] == node)
-            found = rows[known]
-            self.nearest[found] = self.row[node[known]]
-            self.nearest_squared[found] = self.bound[found, entry[known]]
+            certain = rows[known]
+            self.nearest[certain] = self.row[node[known]]
+            self.nearest_squared[certain] = self.bound[certain, entry[known]]
 
             rows, entry, node = _where(~known, rows, entry, node)
             node = self._now(node)
@@ -306,8 +306,8 @@ class _Clusters:
         """Give `rows` new lists and floors from bounds in `precision` on the distances to all active clusters."""
         columns = _Columns(self, precision)
         blocks = [rows[part] for part in _parts(len(rows), max(16, _CELLS // len(self.active)))]
-        for block, found in zip(blocks, self.workers.map(columns.nearest, blocks), strict=True):
-            neighbours, bounds, floor = found
+        for block, neighbourhood in zip(blocks, self.workers.map(columns.nearest, blocks), strict=True):
+            neighbours, bounds, floor = neighbourhood
             width = neighbours.shape[1]
             self.listed[block] = self.node[block, None]
             self.listed[block, :width] = self.node[neighbours]
@@ -360,10 +360,10 @@ class _Columns:
         members = (groups[:, None, :] + steps[:, None]).flatten(1)
         bounds = products.gather(1, members) * weight.gather(1, groups).repeat(1, self.depth)
         bounds.masked_fill_(tensor(self.rows)[members] == tensor(rows)[:, None], torch.inf)
-        kept, beyond_members = _smallest(bounds)
+        nearest, beyond_members = _smallest(bounds)
         floor = torch.minimum(beyond_groups, beyond_members)
-        neighbours = self.rows[members.gather(1, kept).cpu().numpy()]
-        return neighbours, _at_least_zero(bounds.gather(1, kept)), _at_least_zero(floor)
+        neighbours = self.rows[members.gather(1, nearest).cpu().numpy()]
+        return neighbours, _at_least_zero(bounds.gather(1, nearest)), _at_least_zero(floor)
 
     def _products(self, left: torch.Tensor) -> torch.Tensor:
         """‖x - y‖² (r, columns) or, in any precision, no more than that and the rounding of the result."""
@@ -403,10 +403,10 @@ class _Columns:
         moved = means - rounded.double().numpy()
         error, squared = np.sqrt(_squared_lengths(moved)), _squared_lengths(means)
         norm = np.sqrt(squared)
-        own = _three_pieces(squared - s * (norm + error) ** 2 - _TINY, precision)
-        one = [torch.ones(len(means), dtype=precision)] * 3
+        pieces = _three_pieces(squared - s * (norm + error) ** 2 - _TINY, precision)
+        ones = [torch.ones(len(means), dtype=precision)] * 3
         cross = [up * 2 * error, up * (norm + error)] if left else [-up * norm, -up * 2 * error]
-        columns = [*(own + one if left else one + own), *(torch.from_numpy(x).to(precision) for x in cross)]
+        columns = [*(pieces + ones if left else ones + pieces), *(torch.from_numpy(x).to(precision) for x in cross)]
         matrix = torch.hstack([-2 * rounded if left else rounded, torch.stack(columns, dim=1)])
         return matrix.to(clusters.device)
 

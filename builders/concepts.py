@@ -69,10 +69,10 @@ def sizes_and_words(words: Sequence[str], labels: np.ndarray) -> dict[str, list[
     counts: list[Counter[str]] = [Counter() for _ in range(int(labels.max()) + 1)]
     for cluster, word in zip(labels.tolist(), words, strict=True):
         counts[cluster][word] += 1
-    ranked = [sorted(one.items(), key=lambda item: (-item[1], item[0])) for one in counts]
+    ranked = [sorted(counter.items(), key=lambda item: (-item[1], item[0])) for counter in counts]
     return {
-        "size": [one.total() for one in counts],
-        "words": [[{"word": word, "count": count} for word, count in one] for one in ranked],
+        "size": [counter.total() for counter in counts],
+        "words": [[{"word": word, "count": count} for word, count in cluster_words] for cluster_words in ranked],
     }
 
 
@@ -120,21 +120,21 @@ def annotate_layer(
     """
     path = store.path / "annotations" / slug(model) / layer_file(layer)
     before = read_table(path, ANNOTATIONS).to_pylist() if path.exists() else []
-    own = (annotator.name, annotator.prompt)
+    signature = (annotator.name, annotator.prompt)
     rows_of = _by_annotator(before)
-    if own not in rows_of or _failed(rows_of[own]):
+    if signature not in rows_of or _failed(rows_of[signature]):
         views = concept_views(store, model, layer, annotator.contexts)
         attempts = annotate(views, annotator, progress, f"Naming layer {layer} with {annotator.name}")
-        rows_of[own] = [
+        rows_of[signature] = [
             {"concept": view.concept, "annotator": annotator.name, "attempt": number, **vars(attempt)}
-            for view, tried in zip(views, attempts, strict=True)
-            for number, attempt in enumerate(tried)
+            for view, tries in zip(views, attempts, strict=True)
+            for number, attempt in enumerate(tries)
         ]
         rows = [row for group in rows_of.values() for row in group]
         write_table(path, ANNOTATIONS, {name: [row[name] for row in rows] for name in ANNOTATIONS.names})
     if primary in rows_of:
         _set_labels(store, model, layer, rows_of[primary])
-    return _failed(rows_of[own])
+    return _failed(rows_of[signature])
 
 
 def concept_views(store: ConceptStore, model: str, layer: int, contexts: int) -> list[ConceptView]:
@@ -143,12 +143,12 @@ def concept_views(store: ConceptStore, model: str, layer: int, contexts: int) ->
     The sentences of a concept are spread over its occurrences; a sentence is shown once.
     """
     concepts = store.concepts(model, layer)
-    shown = _contexts(store, model, layer, contexts) if contexts else {}
+    sentences_of = _contexts(store, model, layer, contexts) if contexts else {}
     return [
         ConceptView(
             concept,
             tuple((word["word"], word["count"]) for word in words),
-            shown.get(concept, ()),
+            sentences_of.get(concept, ()),
         )
         for concept, words in zip(concepts["concept"].to_pylist(), concepts["words"].to_pylist(), strict=True)
     ]
@@ -160,13 +160,13 @@ def _contexts(store: ConceptStore, model: str, layer: int, most: int) -> dict[st
     pairs = zip(occurrences["concept"].to_pylist(), occurrences["sentence"].to_pylist(), strict=True)
     for concept, sentence in dict.fromkeys(pairs):
         sentences.setdefault(concept, []).append(sentence)
-    drawn = {concept: _spread(numbers, most) for concept, numbers in sentences.items()}
-    wanted = sorted({number for numbers in drawn.values() for number in numbers})
-    texts = pc.take(store.sentences()["text"], pa.array(wanted)).to_pylist()
+    chosen = {concept: _spread(numbers, most) for concept, numbers in sentences.items()}
+    needed = sorted({number for numbers in chosen.values() for number in numbers})
+    texts = pc.take(store.sentences()["text"], pa.array(needed)).to_pylist()
     if None in texts:
         raise text_missing(store)
-    text_of = dict(zip(wanted, texts, strict=True))
-    return {concept: tuple(text_of[number] for number in numbers) for concept, numbers in drawn.items()}
+    text_of = dict(zip(needed, texts, strict=True))
+    return {concept: tuple(text_of[number] for number in numbers) for concept, numbers in chosen.items()}
 
 
 def _spread(values: Sequence[int], most: int) -> list[int]:
@@ -193,7 +193,9 @@ def _failed(rows: Sequence[dict[str, Any]]) -> int:
 def _set_labels(store: ConceptStore, model: str, layer: int, rows: Sequence[dict[str, Any]]) -> None:
     labels = {row["concept"]: row["label"] for row in rows}
     concepts = store.concepts(model, layer)
-    wanted = [labels.get(concept) for concept in concepts["concept"].to_pylist()]
-    if concepts["label"].to_pylist() != wanted:
+    new_labels = [labels.get(concept) for concept in concepts["concept"].to_pylist()]
+    if concepts["label"].to_pylist() != new_labels:
         columns = {name: concepts[name].combine_chunks() for name in CONCEPTS.names}
-        write_table(store.path / "concepts" / slug(model) / layer_file(layer), CONCEPTS, {**columns, "label": wanted})
+        write_table(
+            store.path / "concepts" / slug(model) / layer_file(layer), CONCEPTS, {**columns, "label": new_labels}
+        )

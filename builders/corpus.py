@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,10 +122,10 @@ def sentences(corpus: Corpus) -> Iterator[list[str]]:
     tokenizer = Tokenizer()
     for text in _texts(corpus):
         if corpus.one_sentence:
-            found: Iterable[Iterable[Any]] = [tokenizer.tokenize(text)]
+            token_lists: Iterable[Iterable[Any]] = [tokenizer.tokenize(text)]
         else:
-            found = (sentence for paragraph in segmenter.analyze(text) for sentence in paragraph)
-        for tokens in found:
+            token_lists = (sentence for paragraph in segmenter.analyze(text) for sentence in paragraph)
+        for tokens in token_lists:
             # A token with white space inside would shift the positions of those behind it.
             words = [part for token in tokens for part in token.value.split()]
             if words:
@@ -156,60 +157,92 @@ def read_corpus(
         if the corpus has no text, or no word type is frequent enough.
     """
     _check_counts(min_count, max_count, max_sentences)
-    progress = progress or Silent()
-    counts: Counter[str] = Counter()
-    draws: dict[str, list[tuple[int, int, int]]] = {}
-    digest = hashlib.sha256()
-    duplicates = 0
-    with (
-        whole(sentences_file) as temporary,
-        pq.ParquetWriter(temporary, SENTENCES, compression="zstd") as writer,
-    ):
-        with progress.stage("Reading the corpus", None) as advance, _Seen(temporary) as seen:
-            kept: list[str] = []
-            number = 0
-            for words in sentences(corpus):
-                if number == max_sentences:
-                    break
-                text = " ".join(words)
-                if not seen.add(text):
-                    duplicates += 1
-                    continue
-                digest.update(text.encode() + b"\n")
-                counts.update(words)
-                _draw(draws, words, text, number, max_count, seed)
-                kept.append(text)
-                number += 1
-                if len(kept) == _CHUNK:
-                    _write_sentences(writer, kept, number)
-                    advance(len(kept))
-                    kept = []
-            _write_sentences(writer, kept, number)
-            advance(len(kept))
-        if number == 0:
+    tally = _Tally(max_count, seed)
+    with whole(sentences_file) as temporary:
+        _write_distinct(corpus, temporary, tally, max_sentences, progress or Silent())
+        if not tally.sentences:
             raise InputError(f"--corpus {corpus.source}: there is no text in it")
-        chosen = sorted(
-            (sentence, position, word)
-            for word, drawn in draws.items()
-            if counts[word] >= min_count
-            for _, sentence, position in drawn
-        )
+        chosen = tally.chosen_tokens(min_count)
         if not chosen:
-            word, count = counts.most_common(1)[0]
+            word, count = tally.counts.most_common(1)[0]
             raise InputError(
                 f"--corpus {corpus.source}: no word is seen {min_count} times (the most frequent, {word!r}, "
                 f"{count} times): lower --min-count or give more text"
             )
     _write_tokens(tokens_file, chosen)
     return CorpusCounts(
-        digest=digest.hexdigest(),
-        sentences=number,
-        duplicates=duplicates,
-        words=counts.total(),
-        word_types=len(counts),
+        digest=tally.digest.hexdigest(),
+        sentences=tally.sentences,
+        duplicates=tally.duplicates,
+        words=tally.counts.total(),
+        word_types=len(tally.counts),
         chosen_tokens=len(chosen),
         chosen_types=len({word for _, _, word in chosen}),
     )
+
+
+class _Tally:
+    """What is counted and drawn while the sentences of a corpus are read."""
+
+    def __init__(self, max_count: int, seed: int) -> None:
+        self.sentences = 0
+        self.duplicates = 0
+        self.counts: Counter[str] = Counter()
+        self.digest = hashlib.sha256()
+        self._max_count, self._seed = max_count, seed
+        self._heaps: dict[str, list[tuple[int, int, int]]] = {}
+        """For each word a heap of (negated rank, sentence, position), so that its root has the highest rank."""
+
+    def add(self, words: list[str], text: str) -> None:
+        """Count a new sentence and its words, and draw from the occurrences of each word."""
+        self.digest.update(text.encode() + b"\n")
+        self.counts.update(words)
+        state = hashlib.blake2b(text.encode(), digest_size=8, key=self._seed.to_bytes(8, "little", signed=True))
+        for position, word in enumerate(words):
+            state.update(b"+")
+            rank = int.from_bytes(state.digest(), "little")
+            heap = self._heaps.setdefault(word, [])
+            if len(heap) < self._max_count:
+                heapq.heappush(heap, (-rank, self.sentences, position))
+            elif -rank > heap[0][0]:
+                heapq.heapreplace(heap, (-rank, self.sentences, position))
+        self.sentences += 1
+
+    def chosen_tokens(self, min_count: int) -> list[tuple[int, int, str]]:
+        """Give (sentence, position, word) of each occurrence that was drawn of a frequent word, sorted."""
+        return sorted(
+            (sentence, position, word)
+            for word, heap in self._heaps.items()
+            if self.counts[word] >= min_count
+            for _, sentence, position in heap
+        )
+
+
+def _write_distinct(corpus: Corpus, path: Path, tally: _Tally, max_sentences: int | None, progress: Progress) -> None:
+    """Write a corpus's distinct sentences to a parquet file, and enter them in the tally."""
+    with (
+        pq.ParquetWriter(path, SENTENCES, compression="zstd") as writer,
+        progress.stage("Reading the corpus", None) as advance,
+        _Seen(path) as seen_texts,
+    ):
+        distinct = _distinct(corpus, seen_texts, tally, max_sentences)
+        while texts := list(islice(distinct, _CHUNK)):
+            numbers = pa.array(range(tally.sentences - len(texts), tally.sentences), pa.int64())
+            writer.write_table(pa.table([numbers, pa.array(texts, pa.string())], schema=SENTENCES))
+            advance(len(texts))
+
+
+def _distinct(corpus: Corpus, seen_texts: _Seen, tally: _Tally, max_sentences: int | None) -> Iterator[str]:
+    """Give the text of each new sentence once it is entered in the tally, until there are `max_sentences`."""
+    for words in sentences(corpus):
+        if tally.sentences == max_sentences:
+            return
+        text = " ".join(words)
+        if seen_texts.add(text):
+            tally.add(words, text)
+            yield text
+        else:
+            tally.duplicates += 1
 
 
 class _Seen:
@@ -236,32 +269,6 @@ class _Seen:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
         self._path.unlink(missing_ok=True)
-
-
-def _draw(
-    draws: dict[str, list[tuple[int, int, int]]],
-    words: list[str],
-    text: str,
-    number: int,
-    max_count: int,
-    seed: int,
-) -> None:
-    state = hashlib.blake2b(text.encode(), digest_size=8, key=seed.to_bytes(8, "little", signed=True))
-    for position, word in enumerate(words):
-        state.update(b"+")
-        rank = int.from_bytes(state.digest(), "little")
-        drawn = draws.setdefault(word, [])
-        # A heap of negated ranks: the root is the worst of those kept.
-        if len(drawn) < max_count:
-            heapq.heappush(drawn, (-rank, number, position))
-        elif -rank > drawn[0][0]:
-            heapq.heapreplace(drawn, (-rank, number, position))
-
-
-def _write_sentences(writer: pq.ParquetWriter, texts: list[str], until: int) -> None:
-    if texts:
-        numbers = pa.array(range(until - len(texts), until), pa.int64())
-        writer.write_table(pa.table([numbers, pa.array(texts, pa.string())], schema=SENTENCES))
 
 
 def _write_tokens(path: Path, chosen: list[tuple[int, int, str]]) -> None:

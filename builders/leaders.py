@@ -55,22 +55,22 @@ def leaders_at(vectors: Vectors, k: int) -> Ints:
     """
     points = checked_vectors(vectors)
     check_k(k, len(points))
-    found = _one_pass(points, 0.0, k)
-    if found is not None:  # no more than k distinct vectors
-        return found
+    labels = _one_pass(points, 0.0, k)
+    if labels is not None:  # no more than k distinct vectors
+        return labels
     low, high = 0.0, float(np.sqrt(_squared(points, points[0]).max()))
     best = np.zeros(len(points), dtype=np.int64)
     for _ in range(_STEPS):
         if best.max() + 1 == k or high - low <= 1e-9 * high:
             break
         middle = (low + high) / 2
-        found = _one_pass(points, middle**2, k)
-        if found is None:
+        labels = _one_pass(points, middle**2, k)
+        if labels is None:
             low = middle
             continue
         high = middle
-        if found.max() > best.max():
-            best = found
+        if labels.max() > best.max():
+            best = labels
     return best
 
 
@@ -117,7 +117,7 @@ def _nearest(block: Floats, heads: Floats, centre: Floats) -> tuple[Ints, Floats
     return head[first], exact[first]
 
 
-def _squared(rows: Floats, others: Floats) -> Floats:
-    difference = rows - others
+def _squared(rows: Floats, heads: Floats) -> Floats:
+    difference = rows - heads
     squared: Floats = np.einsum("ij,ij->i", difference, difference)
     return squared

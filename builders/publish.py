@@ -115,21 +115,21 @@ def publish(
         require_token(f"publishing to {repo}")
     files = collect(opened, repo, licence, progress)
     with Remote(repo, timeout, progress.note) as hub:
-        there = hub.look(needed=not dry_run)
-        _check_remote(repo, hub, there, private=private)
-        changes = _changes(files, there)
+        remote_files = hub.look(needed=not dry_run)
+        _check_remote(repo, hub, remote_files, private=private)
+        changes = _changes(files, remote_files)
         differs = any(change.state != "there" for change in changes)
-        taken = hub.tags().get(revision) if revision and hub.head else None
-        if taken is not None and (differs or taken != hub.head):
+        tagged = hub.tags().get(revision) if revision and hub.head else None
+        if tagged is not None and (differs or tagged != hub.head):
             raise InputError(
-                f"--revision {revision}: {repo} has this tag already, at another state ({taken[:8]}): give another tag"
+                f"--revision {revision}: {repo} has this tag already, at another state ({tagged[:8]}): give another tag"
             )
         if dry_run:
             return Publication(repo, hub.url, None, revision, changes)
         commit = hub.head
         if differs:
             commit = _send(hub, files, changes, private=private, progress=progress)
-        if revision is not None and taken is None:
+        if revision is not None and tagged is None:
             hub.tag(revision, str(commit))
     return Publication(repo, hub.url, commit, revision, changes)
 
@@ -143,7 +143,7 @@ def collect(store: ConceptStore, repo: str, licence: str | None, progress: Progr
         if it is not finished, or a file is missing, damaged, changed since, or not one of the manifest's.
     """
     digests = _tables(store)
-    found: dict[str, File] = {}
+    collected: dict[str, File] = {}
     with progress.stage("Checking the store", len(digests)) as advance:
         for path, digest in digests.items():
             file = store.path / path
@@ -153,25 +153,25 @@ def collect(store: ConceptStore, repo: str, licence: str | None, progress: Progr
                     f"{file}: it is not the file that manifest.json names: run the same `conceptbench build` again, "
                     "which finishes the store"
                 )
-            found[path] = File(path, file, file.stat().st_size, digest)
+            collected[path] = File(path, file, file.stat().st_size, digest)
             advance(1)
     if is_referred(store):
         bare = without_text(store)
         digests["sentences.parquet"] = hashlib.sha256(bare).hexdigest()
-        found["sentences.parquet"] = File("sentences.parquet", bare, len(bare), digests["sentences.parquet"])
+        collected["sentences.parquet"] = File("sentences.parquet", bare, len(bare), digests["sentences.parquet"])
     store = replace(store, manifest={**store.manifest, "files": digests})
     gold = gold_parquet()
     card = render_card(store, repo=repo, licence=licence or _own_licence(store.path / "README.md"), gold=gold)
     manifest = {**store.manifest, "files": {**digests, GOLD_FILE: hashlib.sha256(gold).hexdigest()}}
-    made = {
+    contents = {
         "README.md": card.encode(),
         "manifest.json": (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         "eval.yaml": eval_yaml(),
         GOLD_FILE: gold,
     }
-    for path, content in made.items():
-        found[path] = File(path, content, len(content), hashlib.sha256(content).hexdigest())
-    return [found[path] for path in sorted(found)]
+    for path, content in contents.items():
+        collected[path] = File(path, content, len(content), hashlib.sha256(content).hexdigest())
+    return [collected[path] for path in sorted(collected)]
 
 
 def _tables(store: ConceptStore) -> dict[str, str]:
@@ -222,12 +222,12 @@ def _check_names(repo: str, revision: str | None, licence: str | None) -> None:
         raise InputError(f"--license {licence}: give the licence's id on the Hub, such as cc-by-4.0")
 
 
-def _check_remote(repo: str, hub: Remote, there: Sequence[RepoFile], *, private: bool) -> None:
+def _check_remote(repo: str, hub: Remote, remote_files: Sequence[RepoFile], *, private: bool) -> None:
     if hub.head is None:
         return
     if private and hub.private is False:
         raise InputError(f"--private: {repo} is there and is public: make it private in its settings on the Hub first")
-    names = {file.path for file in there}
+    names = {file.path for file in remote_files}
     if names <= _EMPTY:
         return
     try:
@@ -241,16 +241,16 @@ def _check_remote(repo: str, hub: Remote, there: Sequence[RepoFile], *, private:
         )
 
 
-def _changes(files: Sequence[File], there: Sequence[RepoFile]) -> tuple[Change, ...]:
+def _changes(files: Sequence[File], remote_files: Sequence[RepoFile]) -> tuple[Change, ...]:
     """Compare what is to be published with what is there; files that are nobody's of ours are left alone."""
-    remote = {file.path: file for file in there}
+    remote = {file.path: file for file in remote_files}
     changes = []
     for file in files:
-        other = remote.get(file.path)
-        if other is None:
+        counterpart = remote.get(file.path)
+        if counterpart is None:
             state: State = "new"
-        elif other.size == file.size and (
-            other.lfs.sha256 == file.sha256 if other.lfs else other.blob_id == file.blob()
+        elif counterpart.size == file.size and (
+            counterpart.lfs.sha256 == file.sha256 if counterpart.lfs else counterpart.blob_id == file.blob()
         ):
             state = "there"
         else:
@@ -258,7 +258,9 @@ def _changes(files: Sequence[File], there: Sequence[RepoFile]) -> tuple[Change, 
         changes.append(Change(file.path, file.size, state))
     ours = {file.path for file in files}
     changes += [
-        Change(path, other.size, "gone") for path, other in remote.items() if _OURS.fullmatch(path) and path not in ours
+        Change(path, counterpart.size, "gone")
+        for path, counterpart in remote.items()
+        if _OURS.fullmatch(path) and path not in ours
     ]
     return tuple(sorted(changes, key=lambda change: change.path))
 
@@ -274,10 +276,10 @@ def _send(hub: Remote, files: Sequence[File], changes: Sequence[Change], *, priv
             [change.path for change in changes if change.state == "gone"],
             advance,
         )
-    left = [change.path for change in _changes(files, hub.files(commit)) if change.state != "there"]
-    if left:
+    differing = [change.path for change in _changes(files, hub.files(commit)) if change.state != "there"]
+    if differing:
         raise ConceptBenchError(
-            f"{hub.repo}: after the commit {commit[:8]}, {left[0]} on the Hub is not what was sent: look whether a "
-            ".gitignore there leaves it out, or whether somebody else is changing it, and give the same command again"
+            f"{hub.repo}: after the commit {commit[:8]}, {differing[0]} on the Hub is not what was sent: look whether "
+            "a .gitignore there leaves it out, or whether somebody else is changing it, and give the same command again"
         )
     return commit

@@ -54,35 +54,35 @@ def restore_sentences(
     InputError
         if the text is not, sentence by sentence, that which the store was built from; the store stays as it was.
     """
-    there = ConceptStore.open(store)
-    asked = there.manifest["corpus"]
-    if "digest" not in asked:
+    restored = ConceptStore.open(store)
+    corpus_entry = restored.manifest["corpus"]
+    if "digest" not in corpus_entry:
         raise InputError(
-            f"{there.path}: its manifest has no digest of the text; only stores of `build` can be restored"
+            f"{restored.path}: its manifest has no digest of the text; only stores of `build` can be restored"
         )
     source = open_corpus(corpus, text_column)
     # Named like other temporaries, so that what a kill leaves is never published.
-    sentences, tokens = (there.path / f"journal-part-restored-{name}.parquet" for name in ("sentences", "tokens"))
-    with opened(there.path, fresh=False):
+    sentences, tokens = (restored.path / f"journal-part-restored-{name}.parquet" for name in ("sentences", "tokens"))
+    with opened(restored.path, fresh=False):
         try:
-            found = read_corpus(
+            counts = read_corpus(
                 source,
                 sentences,
                 tokens,
-                max_sentences=asked.get("max_sentences"),
-                min_count=asked["min_count"],
-                max_count=asked["max_count"],
-                seed=asked["seed"],
+                max_sentences=corpus_entry.get("max_sentences"),
+                min_count=corpus_entry["min_count"],
+                max_count=corpus_entry["max_count"],
+                seed=corpus_entry["seed"],
                 progress=progress,
             )
-            if found.digest != asked["digest"]:
+            if counts.digest != corpus_entry["digest"]:
                 raise InputError(
-                    f"--corpus {corpus}: its text is not that of {there.path} ({asked['name']!r}, sha256 "
-                    f"{asked['digest']}): give the corpus that it was built from; nothing was changed"
+                    f"--corpus {corpus}: its text is not that of {restored.path} ({corpus_entry['name']!r}, sha256 "
+                    f"{corpus_entry['digest']}): give the corpus that it was built from; nothing was changed"
                 )
-            sentences.replace(there.path / "sentences.parquet")
+            sentences.replace(restored.path / "sentences.parquet")
         finally:
             sentences.unlink(missing_ok=True)
             tokens.unlink(missing_ok=True)
-        finish_store(there)
-    return there
+        finish_store(restored)
+    return restored

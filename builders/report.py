@@ -53,8 +53,8 @@ def write_report(store: ConceptStore, path: Path, *, per_layer: int | None = Non
 def _layer(store: ConceptStore, model: str, layer: int, most: int | None) -> dict[str, Any]:
     table = store.concepts(model, layer)
     sizes = table["size"].to_numpy()
-    shown = table.take(np.sort(np.argsort(-sizes, kind="stable")[:most])).to_pylist()
-    contexts = _contexts(store, model, layer, [row["concept"] for row in shown])
+    rows = table.take(np.sort(np.argsort(-sizes, kind="stable")[:most])).to_pylist()
+    contexts = _contexts(store, model, layer, [row["concept"] for row in rows])
     return {
         "model": model,
         "layer": layer,
@@ -70,7 +70,7 @@ def _layer(store: ConceptStore, model: str, layer: int, most: int | None) -> dic
                 "words": row["words"][:_WORDS],
                 "contexts": contexts[row["concept"]],
             }
-            for row in shown
+            for row in rows
         ],
     }
 
@@ -82,18 +82,20 @@ def _contexts(store: ConceptStore, model: str, layer: int, concepts: Sequence[st
     for row in rows:
         if row["concept"] in of_concept:
             of_concept[row["concept"]].append(row)
-    drawn = {
-        concept: [found[i * len(found) // _CONTEXTS] for i in range(_CONTEXTS)] if len(found) > _CONTEXTS else found
-        for concept, found in of_concept.items()
+    chosen = {
+        concept: [tokens[i * len(tokens) // _CONTEXTS] for i in range(_CONTEXTS)] if len(tokens) > _CONTEXTS else tokens
+        for concept, tokens in of_concept.items()
     }
-    numbers = sorted({row["sentence"] for found in drawn.values() for row in found})
+    numbers = sorted({row["sentence"] for tokens in chosen.values() for row in tokens})
     texts = store.sentences()
     text_of = dict(zip(numbers, pc.take(texts["text"], numbers).to_pylist(), strict=True))
     return {
         concept: [
-            _marked(text.split(" "), row["position"]) for row in found if (text := text_of[row["sentence"]]) is not None
+            _marked(text.split(" "), row["position"])
+            for row in tokens
+            if (text := text_of[row["sentence"]]) is not None
         ]
-        for concept, found in drawn.items()
+        for concept, tokens in chosen.items()
     }
 
 

@@ -60,25 +60,25 @@ def import_tcn(source: str | Path, out: str | Path, *, progress: Progress | None
     models = _find(Path(source))
     texts: list[str] = []
     offsets: dict[tuple[str, ...], int] = {}
-    own: dict[str, tuple[str, ...]] = {}
+    sentences_of: dict[str, tuple[str, ...]] = {}
     for name, (sentences_file, _) in models.items():
-        own[name] = _read_sentences(sentences_file)
+        sentences_of[name] = _read_sentences(sentences_file)
         # Models that share their sentences share their rows.
-        if own[name] not in offsets:
-            offsets[own[name]] = len(texts)
-            texts.extend(own[name])
+        if sentences_of[name] not in offsets:
+            offsets[sentences_of[name]] = len(texts)
+            texts.extend(sentences_of[name])
     with new_folder(Path(out)) as folder:
         write_table(folder / "sentences.parquet", SENTENCES, {"sentence": range(len(texts)), "text": texts})
         entries = {}
         for name, (sentences_file, layers) in models.items():
             with progress.stage(f"Reading {name}", len(layers)) as advance:
-                kept = 0
+                tokens = 0
                 for layer in layers:
-                    kept = _import_layer(folder, layer, own[name], offsets[own[name]])
+                    tokens = _import_layer(folder, layer, sentences_of[name], offsets[sentences_of[name]])
                     advance(1)
             files = [sentences_file, *(layer.clusters for layer in layers)]
             files += [layer.annotations for layer in layers if layer.annotations is not None]
-            entries[name] = {"clustering": "tcn", "source_sha256": sha256(*files), "kept": kept}
+            entries[name] = {"clustering": "tcn", "source_sha256": sha256(*files), "kept": tokens}
         manifest: dict[str, Any] = {
             "schema": STORE_SCHEMA,
             "complete": False,
@@ -143,9 +143,9 @@ def _import_layer(folder: Path, layer: _Layer, texts: Sequence[str], offset: int
         raise InputError(f"{layer.annotations}: c{unknown[0]} is no cluster of {layer.clusters}")
     index = {number: i for i, number in enumerate(numbers)}
     rows = sizes_and_words(words, np.array([index[cluster] for cluster in clusters]))
-    place = (slug(layer.model), layer_file(layer.number))
+    path_parts = (slug(layer.model), layer_file(layer.number))
     write_table(
-        folder.joinpath("concepts", *place),
+        folder.joinpath("concepts", *path_parts),
         CONCEPTS,
         {
             "concept": [ids[number] for number in numbers],
@@ -158,7 +158,7 @@ def _import_layer(folder: Path, layer: _Layer, texts: Sequence[str], offset: int
         },
     )
     write_table(
-        folder.joinpath("occurrences", *place),
+        folder.joinpath("occurrences", *path_parts),
         OCCURRENCES,
         {
             "concept": [ids[cluster] for cluster in clusters],
@@ -168,7 +168,7 @@ def _import_layer(folder: Path, layer: _Layer, texts: Sequence[str], offset: int
         },
     )
     if labels:
-        write_table(folder.joinpath("annotations", *place), ANNOTATIONS, _annotation_rows(ids, labels))
+        write_table(folder.joinpath("annotations", *path_parts), ANNOTATIONS, _annotation_rows(ids, labels))
     return len(words)
 
 

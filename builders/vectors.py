@@ -65,8 +65,8 @@ def align_tokens(
         raise ConceptBenchError("the model sees none of the chosen words: its tokenizer drops them all")
     with whole(kept_file) as temporary:
         pq.write_table(tokens.filter(pa.array(keep)), temporary, compression="zstd")
-    kept = sum(keep)
-    return Alignment(kept=kept, cut=cut, unseen=len(tokens) - kept - cut)
+    kept_count = sum(keep)
+    return Alignment(kept=kept_count, cut=cut, unseen=len(tokens) - kept_count - cut)
 
 
 def write_vectors(
@@ -155,7 +155,7 @@ def _encode(encoder: WordEncoder, layers: Sequence[int], window: _Window, advanc
     result = [np.empty((len(window.owners), encoder.width), np.float32) for _ in layers]
     for batch in encoder.batches([len(words) for words in read]):
         rows = [row for i in batch for row in rows_of[i]]
-        words = [(place, window.positions[row]) for place, i in enumerate(batch) for row in rows_of[i]]
+        words = [(number, window.positions[row]) for number, i in enumerate(batch) for row in rows_of[i]]
         vectors = encoder.vectors([read[i] for i in batch], words, layers)
         for array, values in zip(result, vectors, strict=True):
             array[rows] = values
@@ -163,14 +163,14 @@ def _encode(encoder: WordEncoder, layers: Sequence[int], window: _Window, advanc
     return result
 
 
-def _texts(sentences_file: Path, wanted: np.ndarray) -> Iterator[str]:
+def _texts(sentences_file: Path, numbers: np.ndarray) -> Iterator[str]:
     """Give the texts of the sentences `wanted` (sorted numbers), reading the file as a stream."""
     with pq.ParquetFile(sentences_file) as file:
         for batch in file.iter_batches(batch_size=_WINDOW):
             first, count = batch.column(0)[0].as_py(), len(batch)
-            low, high = np.searchsorted(wanted, [first, first + count])
+            low, high = np.searchsorted(numbers, [first, first + count])
             if low < high:
-                yield from pc.take(batch.column(1), pa.array(wanted[low:high] - first)).to_pylist()
+                yield from pc.take(batch.column(1), pa.array(numbers[low:high] - first)).to_pylist()
 
 
 class _Rows:

@@ -55,7 +55,7 @@ def opened(folder: Path, *, fresh: bool) -> Iterator[Journal]:
     ConceptBenchError
         if the folder cannot be written to, or another build is at work there.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = filelock.FileLock(folder / "journal.lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def opened(folder: Path, *, fresh: bool) -> Iterator[Journal]:
     finally:
         lock.release()
         (folder / "journal.lock").unlink(missing_ok=True)
-        for path in made:
+        for path in new_folders:
             # Only folders that this run made, and only if nothing was left in them.
             with suppress(OSError):
                 path.rmdir()

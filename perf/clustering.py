@@ -61,15 +61,15 @@ def word_vectors(n: int, layer: int) -> np.ndarray:
     folder = Path(spec.submodule_search_locations[0]) / "model"
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     texts = Path(datapath("lee_background.cor")).read_text(encoding="utf-8").splitlines()
-    found: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
     for start in range(0, len(texts), 10):
         batch = tokenizer(texts[start : start + 10], return_tensors="pt", padding=True, truncation=True, max_length=512)
         with torch.inference_mode():
             states = model(**batch, output_hidden_states=True).hidden_states[layer]
-        found.append(states[batch["attention_mask"].bool()].numpy())
-        if sum(map(len, found)) >= n:
+        parts.append(states[batch["attention_mask"].bool()].numpy())
+        if sum(map(len, parts)) >= n:
             break
-    return np.concatenate(found)[:n]
+    return np.concatenate(parts)[:n]
 
 
 def run_alone(peer: str, folder: Path, k: int) -> None:

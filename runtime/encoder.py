@@ -94,10 +94,10 @@ class WordEncoder:
         shortened = self._tokenize([sentences[i] for i in too_long], max_length=self.max_length)
         for i, short in zip(too_long, shortened, strict=True):
             complete = [
-                kept if len(kept) == len(full) else []
-                for kept, full in zip(short.subwords, whole[i].subwords, strict=True)
+                cut_word if len(cut_word) == len(full_word) else []
+                for cut_word, full_word in zip(short.subwords, whole[i].subwords, strict=True)
             ]
-            cut = sum(bool(full) and not kept for kept, full in zip(complete, whole[i].subwords, strict=True))
+            cut = sum(bool(full) and not rest for rest, full in zip(complete, whole[i].subwords, strict=True))
             whole[i] = Words(short.inputs, complete, cut)
         return whole
 
@@ -213,8 +213,8 @@ def _missing_bos(tokenizer: PreTrainedTokenizerBase, network: Any, device: torch
 def is_causal(network: Any, device: torch.device) -> bool:
     """Tell whether a token's vector is the same whatever stands behind it."""
     with torch.inference_mode():
-        one, other = network(torch.tensor([[3, 4], [3, 5]], device=device)).last_hidden_state[:, 0]
-    return bool(torch.allclose(one, other, rtol=1e-4, atol=1e-5))
+        followed_by_4, followed_by_5 = network(torch.tensor([[3, 4], [3, 5]], device=device)).last_hidden_state[:, 0]
+    return bool(torch.allclose(followed_by_4, followed_by_5, rtol=1e-4, atol=1e-5))
 
 
 def _max_length(network: Any, tokenizer: PreTrainedTokenizerBase, longest: int) -> int:

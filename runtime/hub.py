@@ -91,10 +91,10 @@ def hub_errors(what: str, again: str = "try again") -> Iterator[None]:
     try:
         yield
     except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:
-        told = _told(what, error, again)
-        if told is None:
+        our_error = _translated(what, error, again)
+        if our_error is None:
             raise
-        raise told from error
+        raise our_error from error
 
 
 def require_token(what: str) -> None:
@@ -152,7 +152,7 @@ class _Notes(logging.Handler):
         self._note(without_secrets(record.getMessage()))
 
 
-def _told(what: str, error: Exception, again: str) -> ConceptBenchError | None:
+def _translated(what: str, error: Exception, again: str) -> ConceptBenchError | None:
     """Give our error for one of the client's; None for one that is not the Hub's."""
     cause = _cause(error)
     if isinstance(cause, OfflineModeIsEnabled):
@@ -210,14 +210,14 @@ def _unanswered(what: str, error: Exception, again: str) -> ConceptBenchError | 
 
 def _cause(error: BaseException) -> BaseException:
     """Find the Hub's answer, or its absence, behind an error that wraps it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, HfHubHTTPError | httpx2.HTTPError | OfflineModeIsEnabled):
-            return seen
-        seen = seen.__cause__ or seen.__context__
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, HfHubHTTPError | httpx2.HTTPError | OfflineModeIsEnabled):
+            return link
+        link = link.__cause__ or link.__context__
     return error
 
 
-def _short(said: object) -> str:
-    text = " ".join(without_secrets(str(said)).split())
-    return text[:_LONGEST].rstrip(". ") or type(said).__name__
+def _short(text_or_error: object) -> str:
+    text = " ".join(without_secrets(str(text_or_error)).split())
+    return text[:_LONGEST].rstrip(". ") or type(text_or_error).__name__

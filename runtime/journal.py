@@ -86,19 +86,19 @@ class Journal:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The replies there are for these keys."""
-        wanted = list(dict.fromkeys(keys))
-        found: dict[str, Reply] = {}
+        distinct = list(dict.fromkeys(keys))
+        replies: dict[str, Reply] = {}
         with self._errors():
-            for start in range(0, len(wanted), _KEYS_PER_QUERY):
-                part = wanted[start : start + _KEYS_PER_QUERY]
+            for start in range(0, len(distinct), _KEYS_PER_QUERY):
+                part = distinct[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 rows = self._db.execute(
                     "SELECT key, text, reason, detail, tokens_in, tokens_out, seconds "  # noqa: S608 (marks only)
                     f"FROM replies WHERE key IN ({marks})",
                     part,
                 )
-                found |= {row[0]: Reply(*row[1:]) for row in rows}
-        return found
+                replies |= {row[0]: Reply(*row[1:]) for row in rows}
+        return replies
 
     def put_many(self, system: str, replies: Mapping[str, Reply]) -> None:
         """Keep these replies, in one transaction. Failed ones are left out, so that they are asked again.

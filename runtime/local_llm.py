@@ -86,20 +86,20 @@ class LocalLLM:
         keys = [request_key(self.system, None, request) for request in requests]
         replies = self._journal.get_many(keys) if self._journal else {}
         self.usage.from_journal += len(replies)
-        places: dict[str, list[int]] = {}
+        indices_of: dict[str, list[int]] = {}
         for index, key in enumerate(keys):
-            places.setdefault(key, []).append(index)
+            indices_of.setdefault(key, []).append(index)
 
         def tell(key: str) -> None:
             if on_reply is None:
                 return
-            for index in places[key]:
+            for index in indices_of[key]:
                 on_reply(index, replies[key])
 
         for key in list(replies):
             tell(key)
-        if len(replies) < len(places):
-            unique = {key: requests[found[0]] for key, found in places.items()}
+        if len(replies) < len(indices_of):
+            unique = {key: requests[indices[0]] for key, indices in indices_of.items()}
             for answered in self._answer(unique, replies):
                 for key in answered:
                     tell(key)
@@ -186,8 +186,8 @@ def _shared_prefix(family: Sequence[Prompt]) -> int:
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
     """Length of the longest common prefix."""
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
+    for index, (left_token, right_token) in enumerate(zip(left, right, strict=False)):
+        if left_token != right_token:
             return index
     return min(len(left), len(right))
 
@@ -344,17 +344,17 @@ class _Model:
         while True:
             logits = self._forward(inputs, mask, positions, cache)
             tokens = [row.choose(logits[index]) for index, row in enumerate(active)]
-            kept = [index for index, row in enumerate(active) if not row.take(tokens[index])]
-            if not kept:
+            unfinished = [index for index, row in enumerate(active) if not row.take(tokens[index])]
+            if not unfinished:
                 return rows
-            if len(kept) < len(active):
-                active = [active[index] for index in kept]
-                chosen = torch.tensor(kept, device=self._device)
+            if len(unfinished) < len(active):
+                active = [active[index] for index in unfinished]
+                chosen = torch.tensor(unfinished, device=self._device)
                 cache.batch_select_indices(chosen)
                 mask, positions = mask[chosen], positions[chosen]
-            inputs = torch.tensor([[tokens[index]] for index in kept], device=self._device)
+            inputs = torch.tensor([[tokens[index]] for index in unfinished], device=self._device)
             positions = positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(kept), 1)], dim=1)
+            mask = torch.cat([mask, mask.new_ones(len(unfinished), 1)], dim=1)
 
     def _forward(
         self, inputs: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor", cache: object
@@ -396,8 +396,8 @@ class _Model:
 
     def room(self, prompt: Prompt) -> int:
         """The most tokens that may follow the prompt."""
-        wanted = prompt.request.max_tokens
-        return wanted if self._context is None else min(wanted, self._context - len(prompt.ids))
+        max_tokens = prompt.request.max_tokens
+        return max_tokens if self._context is None else min(max_tokens, self._context - len(prompt.ids))
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends the turn."""
@@ -463,10 +463,10 @@ class _Row:
         if not stops:
             return False
         text = self._model.text(self._tokens)
-        found = [place for stop in stops if (place := text.find(stop)) >= 0]
-        if not found:
+        starts = [start for stop in stops if (start := text.find(stop)) >= 0]
+        if not starts:
             return False
-        self._text, self._complete = text[: min(found)], True
+        self._text, self._complete = text[: min(starts)], True
         return True
 
 

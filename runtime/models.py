@@ -108,8 +108,8 @@ def _in_hub_cache(name: str) -> bool:
 
 def cache_folder() -> Path:
     """Where ConceptBench keeps what it can make again: `CONCEPTBENCH_CACHE`, else under the user's cache."""
-    if own := os.environ.get("CONCEPTBENCH_CACHE"):
-        return Path(own).expanduser()
+    if named := os.environ.get("CONCEPTBENCH_CACHE"):
+        return Path(named).expanduser()
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         return Path(xdg).expanduser() / "conceptbench"
     return Path.home() / ".cache" / "conceptbench"

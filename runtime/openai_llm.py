@@ -94,43 +94,43 @@ class OpenAILLM:
             nothing was ever answered and the server refuses the key or the model, or cannot be reached; or it
             answers no request any more.
         """
-        places = _places([request_key(self.system, self._base_url, request) for request in requests])
+        indices_of = _indices([request_key(self.system, self._base_url, request) for request in requests])
         replies: dict[int, Reply] = {}
 
         def tell(key: str, reply: Reply) -> None:
-            for index in places[key]:
+            for index in indices_of[key]:
                 replies[index] = reply
                 if on_reply is not None:
                     on_reply(index, reply)
 
-        for key, reply in (self._journal.get_many(places) if self._journal else {}).items():
+        for key, reply in (self._journal.get_many(indices_of) if self._journal else {}).items():
             self.usage.from_journal += 1
             tell(key, reply)
-        asked = {key: requests[found[0]] for key, found in places.items() if found[0] not in replies}
-        if asked:
-            _run(lambda: self._ask_all(asked, tell))
+        unanswered = {key: requests[indices[0]] for key, indices in indices_of.items() if indices[0] not in replies}
+        if unanswered:
+            _run(lambda: self._ask_all(unanswered, tell))
         return [replies[index] for index in range(len(requests))]
 
     def close(self) -> None:
         """Nothing to give back: connections live as long as one `complete`."""
 
-    async def _ask_all(self, asked: Mapping[str, Request], tell: Callable[[str, Reply], None]) -> None:
-        waiting = iter(asked.items())
-        kept = _Kept(self._journal, self.system)
+    async def _ask_all(self, requests: Mapping[str, Request], tell: Callable[[str, Reply], None]) -> None:
+        waiting = iter(requests.items())
+        writer = _JournalWriter(self._journal, self.system)
 
         async def work(client: "AsyncOpenAI") -> None:
             for key, request in waiting:
                 reply = await self._ask(client, request)
                 self.usage.add(reply, self._price)
-                kept.add(key, reply)
+                writer.add(key, reply)
                 tell(key, reply)
 
         async with openai.AsyncOpenAI(
             api_key=self._key, base_url=self._base_url, max_retries=0, timeout=self._timeout
         ) as client:
-            count = min(self._concurrency, len(asked))
+            count = min(self._concurrency, len(requests))
             tasks = [asyncio.create_task(work(client)) for _ in range(count)]
-            tasks.append(asyncio.create_task(kept.flush_forever()))
+            tasks.append(asyncio.create_task(writer.flush_forever()))
             try:
                 # The flusher never ends by itself, but a full disk ends it with an error.
                 await _all_or_first_error(tasks[:-1], tasks[-1])
@@ -138,7 +138,7 @@ class OpenAILLM:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                kept.flush()
+                writer.flush()
 
     async def _ask(self, client: "AsyncOpenAI", request: Request) -> Reply:
         """One request until it is answered, hopeless, or out of retries."""
@@ -301,7 +301,7 @@ class _Dialect:
         return error.param == "max_tokens" or error.param in self.omitted
 
 
-class _Kept:
+class _JournalWriter:
     """Replies on their way to the journal, committed a few at a time."""
 
     def __init__(self, journal: Journal | None, system: str) -> None:
@@ -329,12 +329,12 @@ class _Kept:
             self.flush()
 
 
-def _places(keys: Sequence[str]) -> dict[str, list[int]]:
+def _indices(keys: Sequence[str]) -> dict[str, list[int]]:
     """Where each key stands, in order of first appearance."""
-    places: dict[str, list[int]] = {}
+    indices_of: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
-        places.setdefault(key, []).append(index)
-    return places
+        indices_of.setdefault(key, []).append(index)
+    return indices_of
 
 
 async def _all_or_first_error(workers: list[asyncio.Task[None]], flusher: asyncio.Task[None]) -> None:
@@ -402,10 +402,10 @@ def _sigterm_cancels() -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     task = cast("asyncio.Task[Any]", asyncio.current_task())
-    told: list[Literal[True]] = []
+    signals: list[Literal[True]] = []
 
     def stop() -> None:
-        told.append(True)
+        signals.append(True)
         task.cancel()
 
     try:
@@ -416,7 +416,7 @@ def _sigterm_cancels() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        if told:
+        if signals:
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     finally:
@@ -431,8 +431,8 @@ def _checked_url(url: str) -> str:
     except ValueError:
         good = False
     if not good:
-        shown = url.rpartition("@")[2]
-        raise InputError(f"base URL '{shown}' is no URL. Give one such as http://127.0.0.1:8000/v1.")
+        public_part = url.rpartition("@")[2]
+        raise InputError(f"base URL '{public_part}' is no URL. Give one such as http://127.0.0.1:8000/v1.")
     return url
 
 

@@ -50,8 +50,8 @@ class Similarity:
         new = sorted({text for text in texts if text not in self._row})
         if new:
             self._row |= {text: len(self._row) + i for i, text in enumerate(new)}
-            shown = self._progress if len(new) >= _WORTH_SHOWING else None
-            self._vectors = np.concatenate([self._vectors, self._encoder.encode(new, shown)])
+            progress = self._progress if len(new) >= _WORTH_SHOWING else None
+            self._vectors = np.concatenate([self._vectors, self._encoder.encode(new, progress)])
 
     def centre_on(self, words: Sequence[str]) -> None:
         """Set what is subtracted in `centred` to the mean of these words' vectors."""

@@ -87,12 +87,12 @@ class TextEncoder:
         """
         if self._decoder:
             raise InputError(f"{self.name} is a decoder: vectors of single tokens are taken from encoders only")
-        found: list[np.ndarray] = [np.zeros((0, self.width), dtype=np.float32)] * len(texts)
+        vectors_of: list[np.ndarray] = [np.zeros((0, self.width), dtype=np.float32)] * len(texts)
         for rows, states, mask in self._states(texts, Silent(), special=False):
             unit = torch.nn.functional.normalize(states, dim=2).cpu().numpy()
-            for row, vectors, kept in zip(rows, unit, mask.bool().cpu().numpy(), strict=True):
-                found[row] = vectors[kept]
-        return found
+            for row, text_vectors, counted in zip(rows, unit, mask.bool().cpu().numpy(), strict=True):
+                vectors_of[row] = text_vectors[counted]
+        return vectors_of
 
     def _states(
         self, texts: Sequence[str], progress: Progress, special: bool = True
@@ -102,7 +102,7 @@ class TextEncoder:
             return
         framed = [_FRAME + text for text in texts] if self._decoder else list(texts)
         ids = self._tokenizer(framed, truncation=True, max_length=self._max_length, return_special_tokens_mask=True)
-        lengths = [len(own) for own in ids["input_ids"]]
+        lengths = [len(token_ids) for token_ids in ids["input_ids"]]
         order = sorted(range(len(texts)), key=lengths.__getitem__)
         with progress.stage(f"Encoding {len(texts):,} texts with {self.name}", len(texts)) as advance:
             while order:

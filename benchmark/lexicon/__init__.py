@@ -100,16 +100,16 @@ def ancestors(concept: GoldConcept, lexicon: Mapping[str, GoldConcept]) -> list[
     ConceptBenchError
         if a parent does not exist or the parents form a circle.
     """
-    found: list[GoldConcept] = []
+    wider: list[GoldConcept] = []
     seen = {concept.id}
     while concept.parent is not None:
         parent = lexicon.get(concept.parent)
         if parent is None or parent.id in seen:
             raise ConceptBenchError(f"lexicon: the parent {concept.parent!r} of {concept.id!r} is missing or a circle")
         seen.add(parent.id)
-        found.append(parent)
+        wider.append(parent)
         concept = parent
-    return found
+    return wider
 
 
 def lineages(lexicon: Mapping[str, GoldConcept]) -> dict[str, set[str]]:

@@ -66,15 +66,15 @@ class Answer:
             return len(self.found(text)) == len(self.parts)
         if self.rule == "first":
             return self.parts[0].accepts(text)
-        left = _EXCLUSION.sub(" ", text)
-        return self.parts[0].accepts(left) and not self.parts[1].accepts(left)
+        remaining = _EXCLUSION.sub(" ", text)
+        return self.parts[0].accepts(remaining) and not self.parts[1].accepts(remaining)
 
     def found(self, text: str) -> list[str]:
         """Give the names of the parts whose patterns take the text."""
         return [part.name for part in self.parts if part.accepts(text)]
 
 
-def judge_explanation(text: str, answer: Answer, others: Iterable[Answer]) -> bool:
+def judge_explanation(text: str, answer: Answer, answers: Iterable[Answer]) -> bool:
     """Tell whether an explanation is right and says little else.
 
     It fails, whatever it holds, if it is longer than 200 characters or 30 words, or if the patterns of two or more
@@ -88,14 +88,18 @@ def judge_explanation(text: str, answer: Answer, others: Iterable[Answer]) -> bo
     """
     if len(text) > LONGEST_EXPLANATION or len(text.split()) > MOST_WORDS or not answer.accepts(text):
         return False
-    taking = {part for other in others for part in other.parts if part.accepts(text)}
+    taking = {part for known in answers for part in known.parts if part.accepts(text)}
     return len({part.accept for part in taking if not _related(part, answer)}) <= MOST_STRAY
 
 
-def apart(one: Answer, other: Answer) -> bool:
+def apart(first: Answer, second: Answer) -> bool:
     """Tell whether two answers share no part: none of either is kin to the other's, or found in its wordings."""
-    return not any(_related(part, other) for part in one.parts) and not any(_related(part, one) for part in other.parts)
+    return not any(_related(part, second) for part in first.parts) and not any(
+        _related(part, first) for part in second.parts
+    )
 
 
 def _related(part: Part, answer: Answer) -> bool:
-    return any(part.concept in own.kin for own in answer.parts) or any(map(part.accepts, answer.wordings))
+    return any(part.concept in answer_part.kin for answer_part in answer.parts) or any(
+        map(part.accepts, answer.wordings)
+    )

@@ -74,21 +74,21 @@ def draw_modules(
     if count < 1:
         raise InputError(f"{count} modules of each family: give 1 or more")
     texts = texts_of(lexicon)
-    found = []
+    modules = []
     for family in dict.fromkeys(families):
-        drawn = list(islice(FAMILIES[family].draw(Draw(family, lexicon, texts, split, seed, encoder)), count))
-        if len(drawn) < count:
-            raise InputError(f"family {family}: it has {len(drawn)} modules with split {split!r}, not {count}")
-        found += [
+        members = list(islice(FAMILIES[family].draw(Draw(family, lexicon, texts, split, seed, encoder)), count))
+        if len(members) < count:
+            raise InputError(f"family {family}: it has {len(members)} modules with split {split!r}, not {count}")
+        modules += [
             KnownModule(f"{family}/{slug}/{seed}", family, module, answer, lambda: texts, control=answer is None)
-            for slug, module, answer in drawn
+            for slug, module, answer in members
         ]
-    return found
+    return modules
 
 
 def texts_of(lexicon: Mapping[str, GoldConcept]) -> tuple[str, ...]:
     """Give the corpus of modules that are drawn: the lexicon's sentences, and each word as a text of its own."""
-    return tuple(dict.fromkeys(text for one in lexicon.values() for text in (*one.sentences, *one.words)))
+    return tuple(dict.fromkeys(text for concept in lexicon.values() for text in (*concept.sentences, *concept.words)))
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,20 @@ class Draw:
     texts: Sequence[str]
     split: Split | None
     seed: int
-    given: Encoder | None
+    given_encoder: Encoder | None
 
     @property
     def encoder(self) -> Encoder:
         """What embeds texts; refused where none was given."""
-        if self.given is None:
+        if self.given_encoder is None:
             raise InputError(f"family {self.family}: its modules embed texts; give an encoder")
-        return self.given
+        return self.given_encoder
 
     def ranked(self, values: Sequence[T], purpose: str) -> list[T]:
         """Put values into a random order that stays the same when others are added."""
-        return sorted(values, key=lambda one: generator_of("module", self.family, self.seed, purpose, one.id).random())
+        return sorted(
+            values, key=lambda value: generator_of("module", self.family, self.seed, purpose, value.id).random()
+        )
 
     def concepts(self, purpose: str = "") -> list[GoldConcept]:
         """Give the concepts of meaning in random order, without those whose pattern takes bare labels alone."""
@@ -130,7 +132,7 @@ class Draw:
         for template in TEMPLATES:
             for number, pattern in enumerate(self.ranked(patterns_of(template), purpose)):
                 rounds.setdefault(number, []).append(pattern)
-        return [one for number in sorted(rounds) for one in self.ranked(rounds[number], purpose)]
+        return [pattern for number in sorted(rounds) for pattern in self.ranked(rounds[number], purpose)]
 
     def answer(self, concept: GoldConcept, verb: str) -> Answer:
         """Give the answer of a module that responds to a concept."""
@@ -141,9 +143,9 @@ class Draw:
         """Give the ids of a concept, its ancestors, descendants and siblings."""
         line = lineages(self.lexicon)[concept.id]
         return tuple(
-            other.id
-            for other in self.lexicon.values()
-            if other.id in line or (other.parent is not None and other.parent == concept.parent)
+            relative.id
+            for relative in self.lexicon.values()
+            if relative.id in line or (relative.parent is not None and relative.parent == concept.parent)
         )
 
 
@@ -207,9 +209,9 @@ def _crossing(draw: Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModul
 def _strangers(draw: Draw, concept: GoldConcept) -> Iterator[tuple[str, TextModule, Answer]]:
     """Give the concepts that are not kin to a concept and share no word with it."""
     kin = draw.answer(concept, "mentions").parts[0].kin
-    for other in draw.concepts(concept.id):
-        if other.id not in kin and not _listed(other).words & _listed(concept).words:
-            yield _slug(other), _listed(other), draw.answer(other, "mentions")
+    for stranger in draw.concepts(concept.id):
+        if stranger.id not in kin and not _listed(stranger).words & _listed(concept).words:
+            yield _slug(stranger), _listed(stranger), draw.answer(stranger, "mentions")
 
 
 @dataclass(frozen=True)
@@ -251,12 +253,12 @@ _POLYSEMY = _Composition("over", " and, more weakly, ", "first", plus_half, _str
 
 
 def _compose(draw: Draw, ways: Sequence[_Composition]) -> Iterator[_Drawn]:
-    found = 0
+    count = 0
     for concept in draw.concepts():
-        drawn = ways[found % len(ways)].draw(draw, concept)
-        if drawn is not None:
-            found += 1
-            yield drawn
+        composed = ways[count % len(ways)].draw(draw, concept)
+        if composed is not None:
+            count += 1
+            yield composed
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,14 @@ def read_modules(path: Path, encoder: Encoder) -> list[KnownModule]:
         raise InputError(f"{path} is not JSON in UTF-8: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{path}: give a list of one or more modules")
-    found: dict[str, KnownModule] = {}
+    modules: dict[str, KnownModule] = {}
     for number, row in enumerate(rows, 1):
         where = f"{path}, entry {number}"
         module = _module(row, path.parent, encoder, where)
-        if module.id in found:
+        if module.id in modules:
             raise InputError(f"{where}: `id` {module.id!r} stands there twice; give each module its own")
-        found[module.id] = module
-    return list(found.values())
+        modules[module.id] = module
+    return list(modules.values())
 
 
 def _module(row: Any, folder: Path, encoder: Encoder, where: str) -> KnownModule:

@@ -96,23 +96,23 @@ def draw_inner_modules(
         raise InputError(f"{count} modules of each family: give 1 or more")
     texts = texts_of(lexicon) if inside.texts is None else tuple(inside.texts)
     source = _Source(lexicon, texts, inside, count, seed, progress or Silent())
-    found = []
+    modules = []
     for family in dict.fromkeys(families):
-        drawn = INNER_FAMILIES[family].draw(source)
-        found += [
+        members = INNER_FAMILIES[family].draw(source)
+        modules += [
             KnownModule(
-                id=f"{family}/{one.slug}/{seed}",
+                id=f"{family}/{member.slug}/{seed}",
                 family=family,
-                module=one.module,
-                answer=one.answer,
+                module=member.module,
+                answer=member.answer,
                 corpus=lambda: texts,
-                control=one.control,
-                fit=one.fit,
-                fit_p=one.fit_p,
+                control=member.control,
+                fit=member.fit,
+                fit_p=member.fit_p,
             )
-            for one in drawn
+            for member in members
         ]
-    return found
+    return modules
 
 
 @dataclass(frozen=True)
@@ -152,26 +152,28 @@ class _Source:
     def words(self) -> WordVectors:
         """Words of the texts, of as many as are needed, in an order drawn by the seed."""
         texts, words = [], 0
-        for place in generator_of("words", self.seed).permutation(len(self.texts)):
-            texts.append(self.texts[place])
-            words += len(tokens_of(self.texts[place]))
+        for index in generator_of("words", self.seed).permutation(len(self.texts)):
+            texts.append(self.texts[index])
+            words += len(tokens_of(self.texts[index]))
             if words >= MOST_WORDS:
                 break
         with self.progress.stage(f"Reading layer {self.layer} of {self.inside.model}", None):
             return word_vectors(self.model, self.layer, texts)
 
-    def drawn(self, family: str, places: Sequence[int] | np.ndarray, what: str) -> list[int]:
+    def choose(self, family: str, candidates: Sequence[int] | np.ndarray, what: str) -> list[int]:
         """Draw `count` of the places."""
-        if len(places) < self.count:
-            raise InputError(f"family {family}: there are {len(places)} {what}, not {self.count}; give a lower --count")
-        order = generator_of("module", family, self.seed).permutation(len(places))
-        return [int(places[place]) for place in order[: self.count]]
+        if len(candidates) < self.count:
+            raise InputError(
+                f"family {family}: there are {len(candidates)} {what}, not {self.count}; give a lower --count"
+            )
+        order = generator_of("module", family, self.seed).permutation(len(candidates))
+        return [int(candidates[index]) for index in order[: self.count]]
 
 
 def _neurons(source: _Source) -> list[_Drawn]:
-    neurons = source.drawn("neuron", range(source.model.width), "neurons in a layer")
+    neurons = source.choose("neuron", range(source.model.width), "neurons in a layer")
     modules = neuron_modules(source.model, source.layer, neurons)
-    return [_Drawn(_place(source, neuron), module) for neuron, module in zip(neurons, modules, strict=True)]
+    return [_Drawn(_slug(source, neuron), module) for neuron, module in zip(neurons, modules, strict=True)]
 
 
 def _factors(source: _Source) -> list[_Drawn]:
@@ -185,10 +187,10 @@ def _factors(source: _Source) -> list[_Drawn]:
         factors = fit_factors(vectors, FACTORS, source.seed)
         active = factors.codes(vectors) > 0
     folded = np.array([word.casefold() for word in words])
-    often = [place for place in range(FACTORS) if np.unique(folded[active[:, place]]).size >= FEWEST_ACTIVE]
-    places = source.drawn("factor", often, f"factors that are active in {FEWEST_ACTIVE} words or more")
+    often = [factor for factor in range(FACTORS) if np.unique(folded[active[:, factor]]).size >= FEWEST_ACTIVE]
+    chosen = source.choose("factor", often, f"factors that are active in {FEWEST_ACTIVE} words or more")
     modules = factor_modules(source.model, source.layer, factors)
-    return [_Drawn(_place(source, place), modules[place]) for place in places]
+    return [_Drawn(_slug(source, factor), modules[factor]) for factor in chosen]
 
 
 def _probes(source: _Source) -> list[_Drawn]:
@@ -222,8 +224,8 @@ def _tested_probe(vectors: np.ndarray, words: np.ndarray, inside: np.ndarray, se
 
     generator = generator_of("held-out words", seed)
     held = np.zeros(len(words), dtype=bool)
-    for own in (np.unique(words[inside]), np.unique(words[~inside])):
-        held |= np.isin(words, generator.choice(own, size=round(_HELD_OUT * len(own)), replace=False))
+    for class_words in (np.unique(words[inside]), np.unique(words[~inside])):
+        held |= np.isin(words, generator.choice(class_words, size=round(_HELD_OUT * len(class_words)), replace=False))
     probe = fit_probe(vectors[~held], inside[~held], seed)
     return probe, float(roc_auc_score(inside[held], vectors[held] @ probe.weights + probe.bias))
 
@@ -236,10 +238,10 @@ def _voxels(source: _Source) -> list[_Drawn]:
         subject = synthetic_subject(source.lexicon, source.count, source.seed, controls=source.count)
         fitted = fit_voxels(encoder.encode(subject.texts), subject.responses)
         fits = zip(fitted.correlations.tolist(), fitted.p_values.tolist(), strict=True)
-        found = zip(fitted.modules(encoder), subject.answers, fits, strict=True)
+        planted = zip(fitted.modules(encoder), subject.answers, fits, strict=True)
         return [
-            _Drawn(_voxel(answer, place), module, answer, answer is None, *fit)
-            for place, (module, answer, fit) in enumerate(found)
+            _Drawn(_voxel(answer, voxel), module, answer, answer is None, *fit)
+            for voxel, (module, answer, fit) in enumerate(planted)
         ]
     fitted = fit_voxels(encoder.encode(recording.texts), recording.responses)
     best = np.argsort(-fitted.correlations, kind="stable")[: source.count]
@@ -249,17 +251,17 @@ def _voxels(source: _Source) -> list[_Drawn]:
     # The best of many is so by chance too: Bonferroni.
     p_values = np.minimum(1.0, fitted.p_values * len(modules))
     return [
-        _Drawn(str(place), modules[place], fit=float(fitted.correlations[place]), fit_p=float(p_values[place]))
-        for place in best
+        _Drawn(str(voxel), modules[voxel], fit=float(fitted.correlations[voxel]), fit_p=float(p_values[voxel]))
+        for voxel in best
     ]
 
 
-def _place(source: _Source, place: int) -> str:
-    return f"L{source.layer:02d}-{place}"
+def _slug(source: _Source, number: int) -> str:
+    return f"L{source.layer:02d}-{number}"
 
 
-def _voxel(answer: Answer | None, place: int) -> str:
-    return f"noise-{place}" if answer is None else (answer.parts[0].concept or answer.name).replace("/", "-")
+def _voxel(answer: Answer | None, number: int) -> str:
+    return f"noise-{number}" if answer is None else (answer.parts[0].concept or answer.name).replace("/", "-")
 
 
 @dataclass(frozen=True)

@@ -71,22 +71,22 @@ class LayerEncoder:
         # The full stop stands in for texts without a word, and gives the shape where there is no text.
         distinct = list(dict.fromkeys([_NO_WORD, *spaced]))
         words = self._model.read(distinct)
-        words = [own if any(own.subwords) else words[0] for own in words]
+        words = [sentence if any(sentence.subwords) else words[0] for sentence in words]
         rows, parts = [], []
-        for batch in self._model.batches([len(own) for own in words]):
+        for batch in self._model.batches([len(sentence) for sentence in words]):
             rows += batch
             parts.append(self._encode([words[row] for row in batch]))
-        found = np.concatenate(parts)[np.argsort(rows)]
-        place_of = {text: place for place, text in enumerate(distinct)}
-        result: np.ndarray = found[[place_of[text] for text in spaced]]
+        readings = np.concatenate(parts)[np.argsort(rows)]
+        place_of = {text: row for row, text in enumerate(distinct)}
+        result: np.ndarray = readings[[place_of[text] for text in spaced]]
         return result
 
     def _encode(self, batch: Sequence[Words]) -> np.ndarray:
         """Read a batch of texts of one word or more."""
-        seen = [[place for place, piece in enumerate(own.subwords) if piece] for own in batch]
-        counts = np.array([len(own) for own in seen])
-        wanted = [(row, place) for row, own in enumerate(seen) for place in own]
-        readings = self._model.vectors(batch, wanted, [self._layer])[0]
+        seen_positions = [[position for position, piece in enumerate(sentence.subwords) if piece] for sentence in batch]
+        counts = np.array([len(positions) for positions in seen_positions])
+        words = [(row, position) for row, positions in enumerate(seen_positions) for position in positions]
+        readings = self._model.vectors(batch, words, [self._layer])[0]
         if self._read is not None:
             readings = self._read(readings)
         starts = np.cumsum(counts) - counts
@@ -114,14 +114,16 @@ def word_vectors(model: WordEncoder, layer: int, texts: Sequence[str]) -> WordVe
         if the model has no such layer, or sees no word at all.
     """
     _check_layer(model, layer)
-    tokens = [own for own in map(tokens_of, texts) if own]
-    read = model.read([" ".join(own) for own in tokens])
+    tokens = [sentence for sentence in map(tokens_of, texts) if sentence]
+    read = model.read([" ".join(sentence) for sentence in tokens])
     words: list[str] = []
     parts = []
-    for batch in model.batches([len(own) for own in read]):
-        seen = [(row, place) for row, number in enumerate(batch) for place, p in enumerate(read[number].subwords) if p]
+    for batch in model.batches([len(sentence) for sentence in read]):
+        seen = [
+            (row, position) for row, number in enumerate(batch) for position, p in enumerate(read[number].subwords) if p
+        ]
         if seen:
-            words += [tokens[batch[row]][place] for row, place in seen]
+            words += [tokens[batch[row]][position] for row, position in seen]
             parts.append(model.vectors([read[number] for number in batch], seen, [layer])[0])
     if not parts:
         raise InputError("the model sees no word in the texts: there are no vectors to read")
@@ -180,7 +182,7 @@ def direction_modules(
     if not matrix.any(axis=1).all():
         raise InputError("directions: one is all zeros; give vectors that point somewhere")
     encoder = LayerEncoder(model, layer, pool, lambda vectors: vectors @ matrix.T)
-    return [ReadingModule(encoder, place) for place in range(len(matrix))]
+    return [ReadingModule(encoder, direction) for direction in range(len(matrix))]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -201,10 +203,10 @@ class Factors:
 
         scaled = np.asarray(vectors, dtype=np.float64) / self.scale
         # Not the faster `lasso_lars`, which stops short of the minimum.
-        found: np.ndarray = sparse_encode(
+        codes: np.ndarray = sparse_encode(
             scaled, self.atoms, algorithm="lasso_cd", alpha=self.penalty, positive=True, max_iter=_CODE_STEPS
         )
-        return found
+        return codes
 
 
 def fit_factors(
@@ -272,7 +274,7 @@ def factor_modules(model: WordEncoder, layer: int, factors: Factors, pool: Pool 
     """
     _vectors(factors.atoms, "factors", model.width)
     encoder = LayerEncoder(model, layer, pool, factors.codes)
-    return [ReadingModule(encoder, place) for place in range(len(factors.atoms))]
+    return [ReadingModule(encoder, factor) for factor in range(len(factors.atoms))]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -308,11 +310,13 @@ def fit_probe(vectors: np.ndarray, inside: np.ndarray, seed: int) -> Probe:
         raise InputError(
             f"inside: {inside.dtype} of shape {inside.shape}; give bool of shape ({len(vectors)},), one a vector"
         )
-    own, others = np.flatnonzero(inside), np.flatnonzero(~inside)
-    if min(len(own), len(others)) < 2:
-        raise InputError(f"{len(own)} vectors of the concept and {len(others)} others: give two or more of each")
-    drawn = generator_of("probe", seed).permutation(len(others))[: _OTHERS_A_TOKEN * len(own)]
-    rows = np.sort(np.concatenate([own, others[drawn]]))
+    of_concept, outside = np.flatnonzero(inside), np.flatnonzero(~inside)
+    if min(len(of_concept), len(outside)) < 2:
+        raise InputError(
+            f"{len(of_concept)} vectors of the concept and {len(outside)} others: give two or more of each"
+        )
+    chosen = generator_of("probe", seed).permutation(len(outside))[: _OTHERS_A_TOKEN * len(of_concept)]
+    rows = np.sort(np.concatenate([of_concept, outside[chosen]]))
     matrix = _vectors(vectors[rows], "vectors")
     scaler, regression = StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000)
     make_pipeline(scaler, regression).fit(matrix, inside[rows])
@@ -349,7 +353,7 @@ def probe_modules(model: WordEncoder, layer: int, probes: Sequence[Probe], pool:
     weights = _vectors(np.array([probe.weights for probe in probes]), "probes", model.width)
     biases = np.array([probe.bias for probe in probes])
     encoder = LayerEncoder(model, layer, pool, lambda vectors: vectors @ weights.T + biases)
-    return [ReadingModule(encoder, place) for place in range(len(probes))]
+    return [ReadingModule(encoder, number) for number in range(len(probes))]
 
 
 def _check_layer(model: WordEncoder, layer: int) -> None:

@@ -63,7 +63,7 @@ def checked(module: TextModule, texts: Sequence[str], name: str = "the module") 
         if the module raises an error, or gives anything else than a finite number to each text.
     """
     try:
-        found = module(texts)
+        responses = module(texts)
     except ConceptBenchError:
         raise
     except Exception as error:
@@ -71,22 +71,22 @@ def checked(module: TextModule, texts: Sequence[str], name: str = "the module") 
             f"{name} raises {type(error).__name__} ({error}) on {_failing(module, texts)}: "
             "a module must answer any text"
         ) from error
-    if not isinstance(found, np.ndarray):
-        raise InputError(f"{name} gives {type(found).__name__}: return a NumPy array of one number a text")
-    if found.shape != (len(texts),):
+    if not isinstance(responses, np.ndarray):
+        raise InputError(f"{name} gives {type(responses).__name__}: return a NumPy array of one number a text")
+    if responses.shape != (len(texts),):
         raise InputError(
-            f"{name} gives an array of shape {found.shape} to {len(texts)} texts: return one number a text, "
+            f"{name} gives an array of shape {responses.shape} to {len(texts)} texts: return one number a text, "
             f"shape ({len(texts)},)"
         )
-    if found.dtype.kind not in "fiub":
-        raise InputError(f"{name} gives an array of {found.dtype}: return real numbers, such as float64")
-    wrong = np.flatnonzero(~np.isfinite(found))
+    if responses.dtype.kind not in "fiub":
+        raise InputError(f"{name} gives an array of {responses.dtype}: return real numbers, such as float64")
+    wrong = np.flatnonzero(~np.isfinite(responses))
     if wrong.size:
         raise InputError(
-            f"{name} gives {found[wrong[0]]} to {_shown(texts[wrong[0]])} ({wrong.size} of {len(texts)} texts are not "
-            "finite): return a finite number for any text"
+            f"{name} gives {responses[wrong[0]]} to {_quoted(texts[wrong[0]])} ({wrong.size} of {len(texts)} texts are "
+            "not finite): return a finite number for any text"
         )
-    return found.astype(np.float64)
+    return responses.astype(np.float64)
 
 
 def is_constant(responses: np.ndarray) -> bool:
@@ -100,9 +100,9 @@ def _failing(module: TextModule, texts: Sequence[str]) -> str:
         try:
             module([text])
         except Exception:  # noqa: BLE001 (whatever it raises, the text is what is looked for)
-            return _shown(text)
+            return _quoted(text)
     return f"these {len(texts)} texts together, though on none alone"
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

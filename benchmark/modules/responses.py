@@ -168,11 +168,11 @@ def normals_of(texts: Sequence[str], key: bytes) -> np.ndarray:
     -------
     float64 array of shape (len(texts),).
     """
-    drawn = b"".join(
+    hashes = b"".join(
         hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8, key=key).digest() for text in texts
     )
     # 52 bits and a half are a float64 exactly, so no quantile is 0 or 1.
-    quantiles = ((np.frombuffer(drawn, dtype="<u8") >> 12) + 0.5) / 2**52
+    quantiles = ((np.frombuffer(hashes, dtype="<u8") >> 12) + 0.5) / 2**52
     normals: np.ndarray = ndtri(quantiles)
     return normals
 
@@ -188,9 +188,9 @@ def words_of(text: str) -> list[str]:
 
 
 def _shares(texts: Sequence[str], counts: Callable[[str], bool]) -> np.ndarray:
-    found = np.zeros(len(texts))
+    shares = np.zeros(len(texts))
     for row, text in enumerate(texts):
         words = words_of(text)
         if words:
-            found[row] = sum(map(counts, words)) / len(words)
-    return found
+            shares[row] = sum(map(counts, words)) / len(words)
+    return shares

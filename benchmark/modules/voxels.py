@@ -244,8 +244,8 @@ class _Ridge(NamedTuple):
     @classmethod
     def of(cls, x: np.ndarray, y: np.ndarray) -> _Ridge:
         mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-        left, singular, right = np.linalg.svd(x - mean_x, full_matrices=False)
-        return cls(mean_x, mean_y, singular, right, left.T @ (y - mean_y))
+        left_vectors, singular, right = np.linalg.svd(x - mean_x, full_matrices=False)
+        return cls(mean_x, mean_y, singular, right, left_vectors.T @ (y - mean_y))
 
     def fitted(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give weights (width, voxels) and intercepts (voxels,) for a penalty to each voxel, or one to all."""
@@ -345,7 +345,9 @@ def synthetic_subject(
 
 def _stimulus(concepts: Sequence[GoldConcept], topics: Sequence[GoldConcept], generator: np.random.Generator) -> str:
     frame, topic = sample(concepts, 1, generator)[0], sample(topics, 1, generator)[0]
-    own = sample(topic.words, int(generator.integers(_WORDS + 1)), generator)
-    strangers = [sample(other.words, 1, generator)[0] for other in sample(concepts, _WORDS - len(own), generator)]
-    words = sample([*own, *strangers], _WORDS, generator)
+    topic_words = sample(topic.words, int(generator.integers(_WORDS + 1)), generator)
+    strangers = [
+        sample(stranger.words, 1, generator)[0] for stranger in sample(concepts, _WORDS - len(topic_words), generator)
+    ]
+    words = sample([*topic_words, *strangers], _WORDS, generator)
     return f"{sample(frame.sentences, 1, generator)[0]} {', '.join(words)}."

@@ -80,19 +80,19 @@ class Prompt:
 
     def _list(self, words: Sequence[tuple[str, int]]) -> list[str]:
         if self.unit == "types":
-            shown = [word for word, _ in words[:MOST_WORDS]]
+            listed = [word for word, _ in words[:MOST_WORDS]]
         else:
-            shown = [word for word, count in words for _ in range(min(count, MOST_WORDS))][:MOST_WORDS]
-        return [word[:LONGEST_WORD] for word in shown]
+            listed = [word for word, count in words for _ in range(min(count, MOST_WORDS))][:MOST_WORDS]
+        return [word[:LONGEST_WORD] for word in listed]
 
     def _ask(self, words: Sequence[str], contexts: Sequence[str]) -> str:
-        shown = ""
+        context_lines = ""
         if contexts:
-            shown = (
+            context_lines = (
                 "Sentences with these words:\n" + "".join(f"- {text[:LONGEST_CONTEXT]}\n" for text in contexts) + "\n"
             )
         # Words may hold braces, so this is no job for str.format.
-        return shown + self.user.replace("{words}", ", ".join(words))
+        return context_lines + self.user.replace("{words}", ", ".join(words))
 
 
 def prompt_names() -> list[str]:

@@ -10,10 +10,10 @@ from pydantic.dataclasses import dataclass
 
 from conceptbench.benchmark.module_families import DRAWN_FAMILIES, INNER_FAMILIES, Family
 from conceptbench.eval.methods.sasc.parameters import FEWEST_STRINGS, STRINGS
-from conceptbench.runtime.options import CHECKED, JudgeOptions, Option, Positive, public_url, split_commas
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.llm import public_name
 from conceptbench.runtime.models import MINILM
+from conceptbench.runtime.options import CHECKED, JudgeOptions, Option, Positive, public_url, split_commas
 
 Setting = Literal["default", "restricted", "noisy"]
 SETTINGS: Final[tuple[Setting, ...]] = get_args(Setting)

@@ -108,7 +108,7 @@ class Desk:
     def __init__(self, study: Study, log: RaterLog) -> None:
         self._log = log
         self._items = study.in_order(log.rater)
-        self._places = {_token(item): place for place, item in enumerate(self._items)} | {"": len(self._items)}
+        self._index_of = {_token(item): index for index, item in enumerate(self._items)} | {"": len(self._items)}
         self._lock = threading.Lock()
 
     def act(self, token: str, action: str, value: str) -> str:
@@ -121,38 +121,38 @@ class Desk:
         value : the answer to a question.
         """
         with self._lock:
-            place = self._places.get(token)
-            if place is None:
+            index = self._index_of.get(token)
+            if index is None:
                 return self._show(self._resume())
             if action == "back":
-                return self._show(max(place - 1, 0))
+                return self._show(max(index - 1, 0))
             if action == "next":
-                return self._show(place + 1 if self._done(place) else self._open_after(place))
-            if action in _ANSWERS and place < len(self._items):
-                return self._answer(place, action, value)
+                return self._show(index + 1 if self._done(index) else self._open_after(index))
+            if action in _ANSWERS and index < len(self._items):
+                return self._answer(index, action, value)
             return self._show(self._open_after(-1))
 
-    def _answer(self, place: int, question: str, answer: str) -> str:
-        item = self._items[place]
+    def _answer(self, index: int, question: str, answer: str) -> str:
+        item = self._items[index]
         before = self._log.ratings.get(item.item)
         rating = _answered(item, self._log.rater, before, question, answer)
         if rating is None:
-            return self._show(place)
+            return self._show(index)
         if rating != before:
             try:
                 self._log.save([rating])
             except ConceptBenchError as error:
-                return self._show(place, problem=str(error))
-        rest = _questions(item, rating)
-        rest = rest[rest.index(question) + 1 :]
-        return self._show(place, rest[0]) if rest else self._show(self._open_after(place))
+                return self._show(index, problem=str(error))
+        remaining = _questions(item, rating)
+        remaining = remaining[remaining.index(question) + 1 :]
+        return self._show(index, remaining[0]) if remaining else self._show(self._open_after(index))
 
-    def _show(self, place: int, question: str | None = None, problem: str = "") -> str:
+    def _show(self, index: int, question: str | None = None, problem: str = "") -> str:
         done = sum(map(self._done, range(len(self._items))))
         count = {"done": done, "total": len(self._items), "rater": self._log.rater}
-        if place == len(self._items):
+        if index == len(self._items):
             return _template("done.html.jinja").render(count)
-        item = self._items[place]
+        item = self._items[index]
         rating = self._log.ratings.get(item.item)
         labels = [("label", item.label), ("other", item.other)]
         if _swapped(self._log.rater, item):
@@ -160,7 +160,7 @@ class Desk:
         return _template("item.html.jinja").render(
             count,
             token=_token(item),
-            first=place == 0,
+            first=index == 0,
             complete=complete(item, rating),
             words=item.words[:_WORDS],
             more=item.words[_WORDS:],
@@ -173,17 +173,17 @@ class Desk:
             problem=problem,
         )
 
-    def _done(self, place: int) -> bool:
-        return place < len(self._items) and complete(self._items[place], self._log.ratings.get(self._items[place].item))
+    def _done(self, index: int) -> bool:
+        return index < len(self._items) and complete(self._items[index], self._log.ratings.get(self._items[index].item))
 
-    def _open_after(self, place: int) -> int:
-        return next((i for i in range(place + 1, len(self._items)) if not self._done(i)), len(self._items))
+    def _open_after(self, index: int) -> int:
+        return next((i for i in range(index + 1, len(self._items)) if not self._done(i)), len(self._items))
 
     def _resume(self) -> int:
         """Find where the rater stopped: the first open item after the last one touched, or else one skipped."""
-        touched = [place for place, item in enumerate(self._items) if item.item in self._log.ratings]
-        place = self._open_after((touched[-1] if touched else 0) - 1)
-        return self._open_after(-1) if place == len(self._items) else place
+        touched = [index for index, item in enumerate(self._items) if item.item in self._log.ratings]
+        index = self._open_after((touched[-1] if touched else 0) - 1)
+        return self._open_after(-1) if index == len(self._items) else index
 
 
 def _answered(item: StudyItem, rater: str, before: Rating | None, question: str, answer: str) -> Rating | None:
@@ -201,9 +201,9 @@ def _questions(item: StudyItem, rating: Rating | None) -> list[str]:
     """Give the questions that can be answered now."""
     if rating is None:
         return ["q1"]
-    asked = ["q1", "q2"] if rating.q1 == "yes" else ["q1"]
+    questions = ["q1", "q2"] if rating.q1 == "yes" else ["q1"]
     ready = rating.q1 == "no" or rating.q2 is not None
-    return [*asked, "q3"] if item.other is not None and ready else asked
+    return [*questions, "q3"] if item.other is not None and ready else questions
 
 
 def _first_open(item: StudyItem, rating: Rating | None) -> str:

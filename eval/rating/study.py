@@ -119,8 +119,8 @@ class Study:
         """The items of the plan that still have a label; all items where there is no plan."""
         if self.plan is None:
             return self.items
-        others = {planned.item: planned.other for planned in self.plan.items}
-        return tuple(replace(item, other=others[item.item]) for item in self.items if item.item in others)
+        other_labels = {planned.item: planned.other for planned in self.plan.items}
+        return tuple(replace(item, other=other_labels[item.item]) for item in self.items if item.item in other_labels)
 
     def in_order(self, rater: str) -> list[StudyItem]:
         """Give the items in the order that this rater sees them in: a shuffle of its own for each rater and plan."""
@@ -171,8 +171,8 @@ def open_study(folder: Path, contexts: int = CONTEXTS, progress: Progress | None
     if (folder / RECORDS_FILE).exists():
         labels, sources = _from_records(folder / RECORDS_FILE, contexts)
     elif (folder / "manifest.json").exists():
-        wanted = None if plan is None else {planned.item for planned in plan.items}
-        labels, sources = _from_store(ConceptStore.open(folder), contexts, wanted, progress or Silent())
+        planned_names = None if plan is None else {planned.item for planned in plan.items}
+        labels, sources = _from_store(ConceptStore.open(folder), contexts, planned_names, progress or Silent())
     else:
         raise InputError(
             f"{folder} is neither a concept store (no manifest.json) nor a result of `eval annotation` "
@@ -212,27 +212,27 @@ def plan(study: Study, n: int, seed: int = 0, against: str | None = None) -> Pla
         )
     if not 1 <= n <= len(study.items):
         raise InputError(f"--plan {n}: {study.folder} has {len(study.items)} labels; give a number from 1 up to that")
-    others = _labels_against(study, against) if against else {item.item: item.other for item in study.items}
+    other_labels = _labels_against(study, against) if against else {item.item: item.other for item in study.items}
     strata: defaultdict[str, list[StudyItem]] = defaultdict(list)
     for item in sorted(study.items, key=lambda item: item.item):
         strata[item.stratum].append(item)
     names = sorted(strata)
     shares = _largest_remainder([len(strata[name]) for name in names], n)
     rng = np.random.default_rng(seed)
-    drawn = [
+    chosen = [
         strata[name][i]
         for name, share in zip(names, shares, strict=True)
         for i in sorted(rng.choice(len(strata[name]), share, replace=False))
     ]
-    made = Plan(
+    new_plan = Plan(
         schema=PLAN_SCHEMA,
         seed=seed,
         against=f"file:{Path(parse_system(against)[1]).name}" if against else None,
         strata=tuple(Stratum(name, len(strata[name]), share) for name, share in zip(names, shares, strict=True)),
-        items=tuple(PlannedItem(item.item, item.label, others[item.item]) for item in drawn),
+        items=tuple(PlannedItem(item.item, item.label, other_labels[item.item]) for item in chosen),
     )
-    write_json(study.ratings_folder / "plan.json", asdict(made))
-    return made
+    write_json(study.ratings_folder / "plan.json", asdict(new_plan))
+    return new_plan
 
 
 def half_width(n: int, acceptance: float = 0.9) -> float:
@@ -302,7 +302,7 @@ _Sources: TypeAlias = list[tuple[StudyItem, int | None]]
 
 
 def _from_store(
-    store: ConceptStore, contexts: int, wanted: Collection[str] | None, progress: Progress
+    store: ConceptStore, contexts: int, planned_names: Collection[str] | None, progress: Progress
 ) -> tuple[_Labels, _Sources]:
     layers = [(model, layer) for model in store.models for layer in store.layers(model)]
     labels: _Labels = {}
@@ -311,8 +311,10 @@ def _from_store(
         for model, layer in layers:
             rows = store.concepts(model, layer).select(["concept", "label", "size"]).to_pylist()
             # Sentences take long to find; a layer without an item of the plan needs none.
-            shown = contexts if wanted is None or any(row["concept"] in wanted for row in rows) else 0
-            for view, row in zip(concept_views(store, model, layer, shown), rows, strict=True):
+            context_count = (
+                contexts if planned_names is None or any(row["concept"] in planned_names for row in rows) else 0
+            )
+            for view, row in zip(concept_views(store, model, layer, context_count), rows, strict=True):
                 name, label = row["concept"], row["label"]
                 labels[name] = label
                 if label is not None:
@@ -340,7 +342,7 @@ def _from_records(path: Path, contexts: int) -> tuple[_Labels, _Sources]:
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
     # A study asks for an item's label under several conditions; people rate that of a plain run.
-    asked = [row for row in rows if row["role"] == "item" and not row.get("condition")]
+    item_rows = [row for row in rows if row["role"] == "item" and not row.get("condition")]
     sources: _Sources = [
         (
             StudyItem(
@@ -354,10 +356,10 @@ def _from_records(path: Path, contexts: int) -> tuple[_Labels, _Sources]:
             ),
             row["size"] if row["kind"] is None else None,
         )
-        for row in asked
+        for row in item_rows
         if row["label"] is not None
     ]
-    return {row["item"]: row["label"] for row in asked}, sources
+    return {row["item"]: row["label"] for row in item_rows}, sources
 
 
 def _group(row: Mapping[str, Any]) -> str:
@@ -372,7 +374,7 @@ def _stratified(sources: _Sources) -> tuple[StudyItem, ...]:
     for item, size in sources:
         if size is not None:
             sizes[item.stratum].append(size)
-    edges = {group: np.quantile(found, [1 / 3, 2 / 3]) for group, found in sizes.items()}
+    edges = {group: np.quantile(group_sizes, [1 / 3, 2 / 3]) for group, group_sizes in sizes.items()}
     return tuple(
         item
         if size is None
@@ -386,15 +388,15 @@ def _labels_against(study: Study, against: str) -> dict[str, str | None]:
     if kind != "file":
         raise InputError(f"--against {against}: give file:<labels>, a CSV file with the columns concept and label")
     labels = read_labels(Path(name))
-    others = {item.item: _different(labels.get(item.item), item.label) for item in study.items}
-    if not any(others.values()):
+    other_labels = {item.item: _different(labels.get(item.item), item.label) for item in study.items}
+    if not any(other_labels.values()):
         raise InputError(f"--against {against}: has no label that differs from one of {study.folder}")
-    return others
+    return other_labels
 
 
-def _different(other: str | None, label: str) -> str | None:
+def _different(candidate: str | None, label: str) -> str | None:
     """Give the label to compare with, unless it is none or the same."""
-    return None if other is None or other.strip().casefold() in {"", label.strip().casefold()} else other
+    return None if candidate is None or candidate.strip().casefold() in {"", label.strip().casefold()} else candidate
 
 
 def _largest_remainder(sizes: Sequence[int], n: int) -> list[int]:

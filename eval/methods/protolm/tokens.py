@@ -246,9 +246,7 @@ class StoredTokens:
         values = states[mask].cpu().numpy()
         limit = np.finfo(self._values.dtype).max
         if values.size and np.abs(values).max() > limit:
-            raise ConceptBenchError(
-                f"{encoder.name} gives vectors too large for {self._values.dtype}: use float32"
-            )
+            raise ConceptBenchError(f"{encoder.name} gives vectors too large for {self._values.dtype}: use float32")
         ends = np.cumsum(self.lengths[rows])
         targets = np.repeat(self._starts[rows] - ends + self.lengths[rows], self.lengths[rows]) + np.arange(len(values))
         self._values[targets] = values

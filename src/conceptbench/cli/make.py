@@ -38,22 +38,22 @@ def demo(
     from conceptbench.demo import demo as run
 
     with Bars(err) as progress:
-        made = run(folder, progress=progress)
+        outputs = run(folder, progress=progress)
     if as_json:
-        results = [result.to_json() for result in made.results]
+        results = [result.to_json() for result in outputs.results]
         print_json(
             {
-                **_summary(made.store),
-                "concepts": str(made.concepts),
+                **_summary(outputs.store),
+                "concepts": str(outputs.concepts),
                 "results": results,
-                "report": str(made.report),
+                "report": str(outputs.report),
             }
         )
         return
-    _show_store(made.store)
+    _show_store(outputs.store)
     console.print()
-    console.print(headline(made.results))
-    for what, path in (("The concepts", made.concepts), ("The report", made.report)):
+    console.print(headline(outputs.results))
+    for what, path in (("The concepts", outputs.concepts), ("The report", outputs.report)):
         console.print(f"{what}: {path.resolve()}", highlight=False, markup=False, soft_wrap=True)
     console.print("Then, with text of your own (a sentence a line), and an annotator of your own:", highlight=False)
     for command in (

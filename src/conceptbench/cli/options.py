@@ -27,8 +27,8 @@ def command_of(
     def command(**values: Any) -> None:
         run(**values)
 
-    shown = [field for field in option_fields(options) if not field.option.hidden]
-    parameters = [*(_parameter(field, field.name in optional) for field in shown), *more]
+    visible = [field for field in option_fields(options) if not field.option.hidden]
+    parameters = [*(_parameter(field, field.name in optional) for field in visible), *more]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = run.__doc__

@@ -49,9 +49,9 @@ def rate(
     from conceptbench.eval.rating.study import open_study, plan, summary
 
     modes = {"--rater": raters, "--plan": n, "--import": import_file, "--export": export_file}
-    given = [name for name, value in modes.items() if value is not None]
-    if len(given) > 1:
-        raise InputError(f"{' and '.join(given)} do different things: give one of them")
+    chosen_modes = [name for name, value in modes.items() if value is not None]
+    if len(chosen_modes) > 1:
+        raise InputError(f"{' and '.join(chosen_modes)} do different things: give one of them")
     if against is not None and n is None:
         raise InputError("--against is set by the plan: give it together with --plan")
     with Bars(err) as progress:

@@ -7,8 +7,8 @@ import pytest
 
 from conceptbench.eval.explanation import TASK
 from conceptbench.eval.explanation.options import ExplanationOptions
-from conceptbench.runtime.options import read_options, recorded_options
 from conceptbench.runtime.errors import InputError
+from conceptbench.runtime.options import read_options, recorded_options
 
 
 @pytest.mark.parametrize(
