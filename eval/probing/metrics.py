@@ -40,7 +40,11 @@ METRICS: Final = (
         unit="AUROC",
         higher_is_better=None,
     ),
-    MetricInfo("store_auroc_gain", "store_auroc less null_auroc", unit="difference of AUROC"),
+    MetricInfo(
+        "store_auroc_gain",
+        "AUROC of probes of the store's concepts less that of probes of clusters of permuted vectors",
+        unit="difference of AUROC",
+    ),
     MetricInfo("store_accuracy", "accuracy of probes of the store's concepts, on words they were not fitted to"),
     MetricInfo(
         "null_accuracy",

@@ -17,7 +17,7 @@ THRESHOLD: Final = 0.95
 class QualityOptions:
     """The options of the quality task."""
 
-    store: Annotated[Path, Option("The concept store.")]
+    store: Annotated[Path, Option("The folder of the concept store.")]
     layers: Annotated[str, Option("The layers: all, or numbers such as 0,3,6 or 2-5.")] = "all"
     model: Annotated[str | None, Option("One of the store's models, where it has several.")] = None
     threshold: Annotated[
