@@ -51,7 +51,11 @@ METRICS: Final = (
         "accuracy of probes of clusters of permuted vectors, on words they were not fitted to",
         higher_is_better=None,
     ),
-    MetricInfo("store_gain", "store_accuracy less null_accuracy", unit="difference of shares"),
+    MetricInfo(
+        "store_gain",
+        "accuracy of probes of the store's concepts less that of probes of clusters of permuted vectors",
+        unit="difference of shares",
+    ),
     MetricInfo(
         "store_accuracy_hard",
         "accuracy of probes of the store's concepts when half of the weight is on positives and half on negatives from "
