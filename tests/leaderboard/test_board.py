@@ -25,13 +25,19 @@ HOSTILE = "=HYPERLINK(1)|<script>alert(1)</script>\n[x](javascript:alert(1))`*_"
 
 
 @pytest.fixture(scope="module")
-def made_board(made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def maker_of_12(made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A maker of submissions of 12 word lists: enough for differences to be significant."""
+    return made.Maker(made.base_run(tmp_path_factory.mktemp("run12"), limit=12))
+
+
+@pytest.fixture(scope="module")
+def made_board(made: ModuleType, maker_of_12: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A board of 12 word lists.
 
     System 1 names all of them right, and 2 and 3 nearly none; 1 was also run by the keepers; 4 is spoiled.
     """
     folder = tmp_path_factory.mktemp("made") / "board"
-    maker = made.Maker(made.base_run(tmp_path_factory.mktemp("run12"), limit=12))
+    maker = maker_of_12
     rows = pq.read_table(maker.run / "records.parquet").to_pylist()
     right = [load_lexicon()[row["concept"]].name for row in rows]
     wrong = ["nothing of the kind"] * len(right)
@@ -135,9 +141,11 @@ def test_results_of_other_items_and_versions_never_share_a_table(
     assert "this version scores annotation 2.0" in reasons["python--own--System6/annotation/2026-01-15"]
 
 
-def test_acceptance_is_ranked_only_under_the_panel_of_the_board(made: ModuleType, maker: Any, tmp_path: Path) -> None:
+def test_acceptance_is_ranked_only_under_the_panel_of_the_board(
+    made: ModuleType, maker_of_12: Any, tmp_path: Path
+) -> None:
     def judged(number: int, judge: str, grades: str) -> None:
-        folder = maker.good(tmp_path, number)
+        folder = maker_of_12.good(tmp_path, number)
         rows = pq.read_table(folder / "records.parquet").to_pylist()
         rows += made.planted(10)
         for row in rows:

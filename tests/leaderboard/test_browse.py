@@ -121,8 +121,8 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=20)
-        assert (self.process.returncode, said) == (0, "")
+        _, errors = self.process.communicate(timeout=20)
+        assert (self.process.returncode, errors) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -190,45 +190,45 @@ def test_what_is_found_and_in_which_order(store: ConceptStore, query: str, order
     down = -1 if order.startswith("-") else 1
     if name == "label":
         labels = sorted({row["label"].encode() for row in expected if row["label"]}, reverse=down < 0)
-        key = {label.decode(): place for place, label in enumerate(labels)}
+        key = {label.decode(): rank for rank, label in enumerate(labels)}
         expected.sort(key=lambda row: (row["label"] is None, key.get(row["label"], 0)))
     elif name == "concept":
         expected.sort(key=lambda row: (down * row["layer"], down * row["cluster"]))
     else:
         expected.sort(key=lambda row: down * row[name])
-    found = [find(layers, where, query, order, page) for page in (1, 2, 3)]
-    assert [one.total for one in found] == [len(expected)] * 3
-    entries = [entry for one in found for entry in one.entries]
+    pages = [find(layers, where, query, order, page) for page in (1, 2, 3)]
+    assert [page.total for page in pages] == [len(expected)] * 3
+    entries = [entry for page in pages for entry in page.entries]
     assert [entry.concept for entry in entries] == [row["concept"] for row in expected]
-    assert len(found[0].entries) == min(PER_PAGE, len(expected))
+    assert len(pages[0].entries) == min(PER_PAGE, len(expected))
 
 
 def test_the_tree_is_scipys(store: ConceptStore) -> None:
     model = store.models[0]
     for layer in store.layers(model):
         linkage, ids = store.linkage(model, layer), store.concepts(model, layer)["concept"].to_pylist()
-        own = [ids.index(concept) for concept in store.occurrences(model, layer)["concept"].to_pylist()]
-        tree = Tree.of(linkage, np.array(own))
+        owners = [ids.index(concept) for concept in store.occurrences(model, layer)["concept"].to_pylist()]
+        tree = Tree.of(linkage, np.array(owners))
         root, nodes = to_tree(linkage, rd=True)
         assert tree.root == root.id
         for node in nodes:
             leaves = sorted(node.pre_order())
             assert tree.tokens(node.id).tolist() == leaves
             assert tree.height(node.id) == node.dist
-            concepts = {own[leaf] for leaf in leaves}
+            concepts = {owners[leaf] for leaf in leaves}
             assert tree.owners[node.id] == (concepts.pop() if len(concepts) == 1 else -1)
             if not node.is_leaf():
                 assert sorted(tree.below(node.id)) == sorted([node.left.id, node.right.id])
                 assert tree.parents[node.left.id] == tree.parents[node.right.id] == node.id
         for concept in range(K):
             (branch,) = tree.branches(concept)
-            assert tree.tokens(branch).tolist() == [i for i, owner in enumerate(own) if owner == concept]
+            assert tree.tokens(branch).tolist() == [i for i, owner in enumerate(owners) if owner == concept]
             tokens = set(tree.tokens(branch).tolist())
             for above, joined in tree.up(branch):
                 assert tokens.isdisjoint(tree.tokens(joined).tolist())
                 tokens |= set(tree.tokens(joined).tolist())
                 assert tokens == set(tree.tokens(above).tolist())
-            assert len(tokens) == len(own)
+            assert len(tokens) == len(owners)
 
 
 def test_a_concept_that_is_not_one_branch_and_what_is_no_tree() -> None:
@@ -255,14 +255,14 @@ def test_nearest_are_those_of_scipy_and_shared_tokens_those_of_sets(store: Conce
     vectors = np.asarray(store.vectors(model, 1), dtype=float)
     owner = np.array(store.occurrences(model, 1)["concept"].to_pylist())
     distances = cdist(*[np.array([vectors[owner == concept].mean(axis=0) for concept in ids[1]])] * 2)
-    for place, concept in enumerate(ids[1]):
-        near = in_layer(layers, model, 1, place)
-        order = [other for other in np.argsort(distances[place]) if other != place][: len(near)]
-        assert [one.entry.concept for one in near] == [ids[1][other] for other in order]
-        assert [one.value for one in near] == pytest.approx(distances[place][order])
-        (across,) = in_other_layers(layers, model, 1, place)
-        own = tokens[1][concept]
-        shares = [len(own & tokens[0][other]) / len(own | tokens[0][other]) for other in ids[0]]
+    for number, concept in enumerate(ids[1]):
+        nearest = in_layer(layers, model, 1, number)
+        order = [rival for rival in np.argsort(distances[number]) if rival != number][: len(nearest)]
+        assert [near.entry.concept for near in nearest] == [ids[1][rival] for rival in order]
+        assert [near.value for near in nearest] == pytest.approx(distances[number][order])
+        (across,) = in_other_layers(layers, model, 1, number)
+        of_concept = tokens[1][concept]
+        shares = [len(of_concept & tokens[0][rival]) / len(of_concept | tokens[0][rival]) for rival in ids[0]]
         assert across.value == pytest.approx(max(shares))
         assert shares[ids[0].index(across.entry.concept)] == max(shares)
 
@@ -274,11 +274,11 @@ def test_without_vectors_words_tell_and_without_a_tree_there_is_none(store: Conc
     bare, model = ConceptStore.open(tmp_path / "bare"), store.models[0]
     layers = Layers(bare)
     words = [{word["word"] for word in row["words"]} for row in store.concepts(model, 1).to_pylist()]
-    for place, own in enumerate(words):
-        shares = sorted((len(own & other) / len(own | other) for other in words if other is not own), reverse=True)
-        near = in_layer(layers, model, 1, place)
-        assert [one.value for one in near] == pytest.approx([share for share in shares[:10] if share > 0])
-        assert {one.measure for one in near} <= {"words"}
+    for number, listed in enumerate(words):
+        shares = sorted((len(listed & row) / len(listed | row) for row in words if row is not listed), reverse=True)
+        nearest = in_layer(layers, model, 1, number)
+        assert [near.value for near in nearest] == pytest.approx([share for share in shares[:10] if share > 0])
+        assert {near.measure for near in nearest} <= {"words"}
     with Server(bare.path) as server:
         concept = store.concepts(model, 1)["concept"][0].as_py()
         status, text, _ = ask(f"{server.address}concept?id={quote(concept)}")
@@ -314,9 +314,9 @@ def test_a_walk_through_a_store(store: ConceptStore, address: str, open_page: Ca
     assert page.url == link
     page.locator("tr", has_text=row["concept"]).get_by_role("link").click()
     assert page.locator("h1").inner_text() == row["label"]
-    shown = page.locator("p.words").first.inner_text().split()
-    assert dict(zip(shown[::2], map(int, shown[1::2]), strict=True)) == {w["word"]: w["count"] for w in row["words"]}
-    # Every token of it stands in a context, marked.
+    words = page.locator("p.words").first.inner_text().split()
+    assert dict(zip(words[::2], map(int, words[1::2]), strict=True)) == {w["word"]: w["count"] for w in row["words"]}
+    # Every token of the concept is marked in a context.
     marked: Counter[str] = Counter()
     while True:
         marked.update(page.locator("blockquote mark").all_inner_texts())
@@ -358,7 +358,7 @@ def test_no_text_of_a_store_is_more_than_text(hostile: Path, open_page: Callable
         for options in ({}, PHONE):
             for path in paths:
                 page = open_page(server.address + path, **options)
-                page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
+                page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
                 assert page.evaluate("window.pwned") is None
                 assert not re.search("[\u202a-\u202e\u2066-\u2069]", page.content())
                 assert page.locator("script, img, b, i, [onerror], [style]").count() == 0
@@ -396,7 +396,7 @@ def test_it_fits_a_phone_in_both_schemes(store: ConceptStore, address: str, open
 
 def test_addresses_that_lead_nowhere(store: ConceptStore, address: str) -> None:
     model = store.models[0]
-    for path, said in (
+    for path, message in (
         ("nowhere", "There is no such page."),
         ("concept", "there is no concept"),
         (f"concept?id={quote(model)}/L09/C0001", "there is no concept"),
@@ -410,7 +410,7 @@ def test_addresses_that_lead_nowhere(store: ConceptStore, address: str) -> None:
         (f"concept?id={quote(store.concepts(model, 1)['concept'][0].as_py())}&page=x", "is not a number"),
     ):
         status, text, headers = ask(address + path)
-        assert (status, said in text) == (404, True), path
+        assert (status, message in text) == (404, True), path
         assert "script" not in headers["Content-Security-Policy"]
     assert "There are 2 pages, not 9." in ask(f"{address}?page=9")[1]
     assert ask(f"{address}?q=qqqqqq")[1].count("No concept has all of these words") == 1
@@ -437,10 +437,10 @@ def test_damage_is_told(store: ConceptStore, tmp_path: Path) -> None:
     _write(tree, TABLES["trees"], [*rows[:-1], {**rows[-1], "left": 0}])
     (tmp_path / "damaged" / "occurrences" / slug(model) / "L00.parquet").write_bytes(b"PAR1")
     with Server(tmp_path / "damaged") as server:
-        for layer, said in ((0, "is damaged"), (1, "tree of layer 1")):
+        for layer, message in ((0, "is damaged"), (1, "tree of layer 1")):
             concept = store.concepts(model, layer)["concept"][0].as_py()
             status, text, _ = ask(f"{server.address}concept?id={quote(concept)}")
-            assert (status, said in text) == (404, True)
+            assert (status, message in text) == (404, True)
 
 
 def test_wrong_use(store: ConceptStore, tmp_path: Path) -> None:
@@ -459,8 +459,8 @@ def test_wrong_use(store: ConceptStore, tmp_path: Path) -> None:
     assert "does not exist" in run(str(tmp_path / "none"))
     assert "is not a concept store" in run(str(tmp_path))
     assert "--model other" in run(str(store.path), "--model", "other")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = str(occupied.getsockname()[1])
         assert f"--port {port}: Address already in use" in run(str(store.path), "--port", port)

@@ -26,9 +26,9 @@ Board = dict[str, Any]
 LEXICAL, HALF, WORDS = (
     f"{name}/annotation/2026-11-{day}" for name, day in (("lexical", 20), ("half", 21), ("words", 22))
 )
-HREFS = "all => all.map(one => new URL(one.getAttribute('href'), document.baseURI).href)"
+HREFS = "links => links.map(link => new URL(link.getAttribute('href'), document.baseURI).href)"
 PHONE = {"viewport": {"width": 390, "height": 800}, "is_mobile": True, "has_touch": True, "color_scheme": "dark"}
-# What would run, lead elsewhere or break out of its place, if it were not taken as text.
+# Texts that would run, lead elsewhere or break the page, if they were not shown as text.
 EVIL = (
     "<script>window.pwned = 1; alert(1)</script>",
     "\"><img src=x onerror=\"window.pwned = 1\"> '",
@@ -94,13 +94,13 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=20)
-        assert (self.process.returncode, said) == (0, "")
+        _, errors = self.process.communicate(timeout=20)
+        assert (self.process.returncode, errors) == (0, "")
 
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open an address in a context of its own; the test fails where a page asks another host, says or does anything."""
+    """Open an address in a new context; the test fails if a page asks another host, logs or opens a dialog."""
     problems: list[str] = []
     contexts = []
 
@@ -128,19 +128,19 @@ def _own(url: str) -> bool:
 
 def rows(page: Any, table: int = 0) -> list[str]:
     """The ids of a table's rows that are shown, from top to bottom."""
-    shown = "rows => rows.filter(row => row.checkVisibility()).map(row => row.dataset.row)"
-    found: list[str] = page.locator("table.board").nth(table).locator("tbody tr").evaluate_all(shown)
-    return found
+    visible = "rows => rows.filter(row => row.checkVisibility()).map(row => row.dataset.row)"
+    ids: list[str] = page.locator("table.board").nth(table).locator("tbody tr").evaluate_all(visible)
+    return ids
 
 
 def heads(page: Any) -> list[str]:
-    shown = "heads => heads.filter(head => head.checkVisibility()).map(head => head.dataset.key)"
-    found: list[str] = page.locator("table.board").first.locator("thead th").evaluate_all(shown)
-    return found
+    visible = "heads => heads.filter(head => head.checkVisibility()).map(head => head.dataset.key)"
+    keys: list[str] = page.locator("table.board").first.locator("thead th").evaluate_all(visible)
+    return keys
 
 
 def unfold(page: Any) -> None:
-    page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
+    page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
 
 
 def fits(page: Any) -> bool:
@@ -153,8 +153,8 @@ def test_all_is_readable_without_a_script(site: Path, made: Board, open_page: Ca
     by_rank = sorted((row for row in task["rows"] if row["rank"]), key=lambda row: row["rank"])
     table = page.locator("table.board").first
     titles = [text.split("\n")[0] for text in table.locator("thead th").all_inner_texts()]
-    for shown, row in zip(table.locator("tbody tr").all(), by_rank, strict=True):
-        cells = shown.locator("th, td").all_inner_texts()
+    for line, row in zip(table.locator("tbody tr").all(), by_rank, strict=True):
+        cells = line.locator("th, td").all_inner_texts()
         assert row["name"] in cells[0]
         assert cells[1].split() == [str(row["rank"]), *_range(row)]
         for name in ("gold_similarity", "discrimination", "gold_match/morphology"):
@@ -162,8 +162,8 @@ def test_all_is_readable_without_a_script(site: Path, made: Board, open_page: Ca
             assert f"{metric['value']:.3f}" in cells[titles.index(name)]
             assert f"{metric['low']:.3f} to {metric['high']:.3f}" in cells[titles.index(name)]
         # Re-run by us and self-reported are two columns.
-        place = [i for i, title in enumerate(titles) if title == "gold_match"][row["kind"] == "self"]
-        assert cells[place].startswith(f"{row['metrics']['gold_match']['value']:.3f}")
+        column = [i for i, title in enumerate(titles) if title == "gold_match"][row["kind"] == "self"]
+        assert cells[column].startswith(f"{row['metrics']['gold_match']['value']:.3f}")
     text = page.locator("body").inner_text()
     assert "0.081" in text
     assert made["rejected"][0]["reason"] in text
@@ -203,11 +203,11 @@ def _range(row: Board) -> list[str]:
 
 
 def rows_of(table: Any) -> list[str]:
-    found: list[str] = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.dataset.row)")
-    return found
+    ids: list[str] = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.dataset.row)")
+    return ids
 
 
-def test_what_is_chosen_is_in_the_address_and_back_leads_back(address: str, open_page: Callable[..., Any]) -> None:
+def test_every_choice_is_in_the_address_and_can_be_undone(address: str, open_page: Callable[..., Any]) -> None:
     page = open_page(address)
     assert rows(page) == [HALF, LEXICAL, WORDS]
     usual = heads(page)
@@ -217,7 +217,7 @@ def test_what_is_chosen_is_in_the_address_and_back_leads_back(address: str, open
     page.get_by_role("button", name="system").first.click()
     assert rows(page) == [WORDS, LEXICAL, HALF]
     page.get_by_role("button", name="cost").first.click()
-    # The one without a cost stands last, upwards and downwards.
+    # The row without a cost is last in both directions.
     assert rows(page) == [HALF, LEXICAL, WORDS]
     page.get_by_role("button", name="cost").first.click()
     assert rows(page) == [LEXICAL, HALF, WORDS]
@@ -233,11 +233,11 @@ def test_what_is_chosen_is_in_the_address_and_back_leads_back(address: str, open
     page.locator("#search").fill("THE lab half")
     assert rows(page) == [HALF]
     assert page.locator("#found").inner_text() == "1 of 6 rows shown."
-    # A point is shown where its row is.
+    # A point is visible if its row is.
     points = (
         page.locator("[data-plot=cost_usd]")
         .first.locator("a")
-        .evaluate_all("all => all.map(one => one.checkVisibility())")
+        .evaluate_all("points => points.map(point => point.checkVisibility())")
     )
     assert points == [True, False]
     page.locator("#plot").select_option("seconds")
@@ -245,12 +245,12 @@ def test_what_is_chosen_is_in_the_address_and_back_leads_back(address: str, open
     assert page.locator("[data-plot=seconds]").first.is_visible()
     link, seen = page.url, (rows(page), heads(page))
     # The link shows the same to someone else, and after a reload.
-    for other in (open_page(link), page):
-        other.reload()
-        assert (rows(other), heads(other)) == seen
-        assert other.locator("#search").input_value() == "THE lab half"
-        assert other.locator("#plot").input_value() == "seconds"
-        assert other.locator("th[data-key=cost]").first.get_attribute("aria-sort") == "descending"
+    for reader in (open_page(link), page):
+        reader.reload()
+        assert (rows(reader), heads(reader)) == seen
+        assert reader.locator("#search").input_value() == "THE lab half"
+        assert reader.locator("#plot").input_value() == "seconds"
+        assert reader.locator("th[data-key=cost]").first.get_attribute("aria-sort") == "descending"
     for _ in range(2):
         page.go_back()
     assert rows(page) == [LEXICAL, HALF, WORDS]
@@ -271,13 +271,13 @@ def test_what_is_chosen_is_in_the_address_and_back_leads_back(address: str, open
 def test_everything_by_keyboard(address: str, open_page: Callable[..., Any]) -> None:
     page = open_page(address)
 
-    def tab_to(wanted: str) -> None:
+    def tab_to(selector: str) -> None:
         for _ in range(60):
             page.keyboard.press("Tab")
-            if page.evaluate("wanted => document.activeElement.matches(wanted)", wanted):
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
                 assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
                 return
-        raise AssertionError(f"{wanted} cannot be reached")
+        raise AssertionError(f"{selector} cannot be reached")
 
     tab_to("#search")
     page.keyboard.type("labels")
@@ -320,18 +320,18 @@ def test_two_systems_side_by_side(address: str, made: Board, open_page: Callable
     page.goto(f"{address}compare.html?{urlencode({'first': HALF, 'second': LEXICAL})}")
     assert f"{-pair['value']:.3f}" in line("gold_match")
     assert f"{-pair['high']:.3f} to {-pair['low']:.3f}" in line("gold_match")
-    one, other = (
+    half, lexical = (
         next(row for row in task["rows"] if row["id"] == name)["metrics"]["copied"] for name in (HALF, LEXICAL)
     )
-    assert f"{one['value'] - other['value']:.3f}" in line("copied")
+    assert f"{half['value'] - lexical['value']:.3f}" in line("copied")
     assert "not tested" in line("copied")
-    # What is chosen here is in the address, and back leads back.
+    # The choice is in the address, and the browser's back button undoes it.
     page.locator("#second").select_option(WORDS)
     assert f"second={quote(WORDS, safe='')}" in page.url
     assert "The words labels" in page.locator("#compared thead").first.inner_text()
     page.go_back()
     assert "The lexical labels" in page.locator("#compared thead").first.inner_text()
-    # Those of other tables cannot be chosen as second, and are not compared when asked for by hand.
+    # Systems of other tables cannot be chosen as the second one, and are not compared when an address names them.
     assert HALF not in page.locator("#second option").evaluate_all("all => all.map(one => one.value)")
     old = made["tasks"][2]["rows"][0]["id"]
     page.goto(f"{address}compare.html?{urlencode({'first': HALF, 'second': old})}")
@@ -409,9 +409,9 @@ def test_no_text_of_a_submission_is_more_than_text(board: Board, tmp_path: Path,
                 links = page.locator("a[href]").evaluate_all(HREFS)
                 assert all(link.startswith(server.address) for link in links)
         page = open_page(server.address)
-        shown = page.locator("table.board").first.inner_text()
-        assert EVIL[0] in shown
-        assert EVIL[1] in shown
+        text = page.locator("table.board").first.inner_text()
+        assert EVIL[0] in text
+        assert EVIL[1] in text
         assert EVIL[7] in page.locator("table.board").first.inner_text()
         page.locator("#search").fill("<script>window")
         assert bad["tasks"][0]["rows"][0]["id"].replace("\ud800", "?") in rows(page)
@@ -427,10 +427,10 @@ def test_no_text_of_a_submission_is_more_than_text(board: Board, tmp_path: Path,
         page.locator("#tray a").click()
         page.wait_for_selector("#compared table")
         # All pairs of the three, both ways round.
-        for one in range(1, 4):
-            page.locator("#first").select_option(index=one)
-            for other in range(1, 3):
-                page.locator("#second").select_option(index=other)
+        for first in range(1, 4):
+            page.locator("#first").select_option(index=first)
+            for second in range(1, 3):
+                page.locator("#second").select_option(index=second)
                 page.wait_for_selector("#compared table")
         assert page.evaluate("window.pwned") is None
         assert fits(page)
@@ -439,16 +439,16 @@ def test_no_text_of_a_submission_is_more_than_text(board: Board, tmp_path: Path,
 @pytest.mark.parametrize(
     "costs", [(0.0123, 0.00021, 0.4), (0.5, 0.2, 0.31), (0.0, 0.0, 0.0), (0.0, 3e-7, 2e-7), (940.0, 0.5, 31.0)]
 )
-def test_points_stand_where_the_axes_say(board: Board, costs: tuple[float, ...]) -> None:
-    own = [row | {"cost_usd": cost} for row, cost in zip(board["tasks"][0]["rows"][:3], costs, strict=True)]
-    plot = draw_scatter(own, "gold_match", "cost_usd")
+def test_points_are_at_the_positions_that_the_axes_tell(board: Board, costs: tuple[float, ...]) -> None:
+    rows = [row | {"cost_usd": cost} for row, cost in zip(board["tasks"][0]["rows"][:3], costs, strict=True)]
+    plot = draw_scatter(rows, "gold_match", "cost_usd")
     assert plot is not None
     ticks = [(x, float(text.replace(",", ""))) for x, text in plot.across]
     (left, first), (right, last) = ticks[0], ticks[-1]
-    steps = {round(other / one, 6) for (_, one), (_, other) in pairwise(ticks) if one}
+    steps = {round(high / low, 6) for (_, low), (_, high) in pairwise(ticks) if low}
     logarithmic = steps == {10.0} and len(ticks) > 2 and first > 0
     assert logarithmic == (min(costs) > 0 and max(costs) / min(costs) >= 50)
-    for point, cost, row in zip(plot.points, costs, own, strict=True):
+    for point, cost, row in zip(plot.points, costs, rows, strict=True):
         share = (point.x - left) / (right - left)
         read = first * (last / first) ** share if logarithmic else first + share * (last - first)
         assert read == pytest.approx(cost, rel=0.01, abs=1e-9)
@@ -456,11 +456,11 @@ def test_points_stand_where_the_axes_say(board: Board, costs: tuple[float, ...])
         for y, key in ((point.y, "value"), (point.low, "low"), (point.high, "high")):
             read = lowest + (y - bottom) / (top - bottom) * (highest - lowest)
             assert read == pytest.approx(row["metrics"]["gold_match"][key], abs=0.002)
-    assert draw_scatter([row | {"cost_usd": None} for row in own], "gold_match", "cost_usd") is None
+    assert draw_scatter([row | {"cost_usd": None} for row in rows], "gold_match", "cost_usd") is None
 
 
 def test_how_numbers_are_written() -> None:
-    written = {
+    amounts = {
         0: "$0.00",
         1234.5: "$1,234.50",
         0.1: "$0.10",
@@ -468,7 +468,7 @@ def test_how_numbers_are_written() -> None:
         0.00021: "$0.00021",
         3e-9: "$0.0000000030",
     }
-    assert {amount: numbers.dollars(amount) for amount in written} == written
+    assert {amount: numbers.dollars(amount) for amount in amounts} == amounts
     times = {0.04: "0.0 s", 119.94: "119.9 s", 600: "10 min", 9000: "2.5 h"}
     assert {seconds: numbers.duration(seconds) for seconds in times} == times
     assert [numbers.score(value) for value in (-0.0004, -0.25, 0.5)] == ["0.000", "−0.250", "0.500"]
@@ -554,9 +554,9 @@ def test_what_is_served(site: Path, address: str, tmp_path: Path) -> None:
 def test_what_cannot_be_served(site: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no index\.html"):
         serve(tmp_path, 0, print)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
         with pytest.raises(InputError, match=f"--port {port}: Address already in use"):
             serve(site, port, print)

@@ -31,10 +31,10 @@ concepts = load_concepts(sys.argv[1], revision=sys.argv[2])
 print(json.dumps([list(concepts["concept"]), list(concepts["label"])]))
 """
 SENTENCES = [
-    f"The {animal} {verb} near the {place} on {day} morning ."
+    f"The {animal} {verb} near the {spot} on {day} morning ."
     for animal in ("cat", "dog", "horse", "cow")
     for verb in ("slept", "walked", "waited")
-    for place in ("river", "house", "road")
+    for spot in ("river", "house", "road")
     for day in ("Monday", "Friday")
 ]
 

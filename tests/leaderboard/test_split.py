@@ -14,15 +14,15 @@ from conceptbench.runtime.errors import InputError
 def test_a_seed_is_committed_to_and_published_afterwards(tmp_path: Path) -> None:
     root, secret = tmp_path / "board", tmp_path / "secret.json"
     root.mkdir()
-    drawn = draw_split(root, secret)
+    split = draw_split(root, secret)
     content = json.loads(secret.read_text())
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert drawn.commitment == hashlib.sha256(f"{content['seed']}:{content['salt']}".encode()).hexdigest()
+    assert split.commitment == hashlib.sha256(f"{content['seed']}:{content['salt']}".encode()).hexdigest()
     public = (root / "splits.json").read_text()
     assert content["salt"] not in public
-    assert str(content["seed"]) not in public.replace(drawn.commitment, "")
+    assert str(content["seed"]) not in public.replace(split.commitment, "")
     second = draw_split(root, tmp_path / "second.json")
-    assert second.commitment != drawn.commitment
+    assert second.commitment != split.commitment
     assert [split.seed for split in read_splits(root)] == [None, None]
     assert publish_split(root, secret).seed == content["seed"]
     assert [split.seed for split in read_splits(root)] == [None, content["seed"]]
