@@ -29,23 +29,34 @@ def explain(
             "python:MODULE:FUNCTION.",
         ),
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="Where its n-grams are taken from, as in `build`.")] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="The corpus that the n-grams are taken from, in any form that `build` takes.")
+    ] = None,
     helper: Annotated[
-        str | None, typer.Option(metavar="SYSTEM", help="The LLM that helps: local:MODEL, openai:MODEL.")
+        str | None,
+        typer.Option(
+            metavar="SYSTEM", help="The language model that writes the explanations: local:MODEL or openai:MODEL."
+        ),
     ] = None,
     classifier: Annotated[
         Path | None,
-        typer.Option(help="Instead of a module: the folder `classifier` of a run of `eval prototypes`."),
+        typer.Option(
+            help="Explain the decisions of this classifier, the folder `classifier` of a run of `eval prototypes`."
+        ),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(help="Its decision on this text is explained; twice for a pair of sentences."),
+        typer.Option(
+            help="Explain the classifier's decision on this text; give the option twice for a pair of sentences."
+        ),
     ] = None,
-    text_column: Annotated[str | None, typer.Option(help="Where a tabular corpus has its text.")] = None,
-    max_ngrams: Annotated[int | None, typer.Option(help="N-grams at most, drawn by the seed.")] = None,
-    summaries: Annotated[int, typer.Option(help="Candidates to ask for.")] = 5,
-    strings: Annotated[int, typer.Option(help="Strings for, and against, each candidate.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    text_column: Annotated[str | None, typer.Option(help="The column that holds the text of a tabular corpus.")] = None,
+    max_ngrams: Annotated[int | None, typer.Option(help="Draw at most this many n-grams, by the seed.")] = None,
+    summaries: Annotated[int, typer.Option(help="The number of candidate explanations to ask for.")] = 5,
+    strings: Annotated[
+        int, typer.Option(help="The number of strings that fit each candidate, and of strings that do not.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="The seed of all random draws.")] = 0,
     base_url: BaseUrl = None,
     as_json: Json = False,
 ) -> None:
