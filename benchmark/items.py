@@ -1,4 +1,4 @@
-"""Gold items: word lists drawn from the lexicon by seed, so that fresh ones never run out."""
+"""Gold items: word lists drawn from the lexicon by seed, so that there are always new ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
 SHOWN: Final = 12
-"""Words in a list: at a purity of 0.9 one of them is an intruder, at 0.75 three."""
+"""The number of words in a list. At a purity of 0.9 one of them is an intruder, at 0.75 three are."""
 
 
 @dataclass(frozen=True)
 class GoldItem:
     """A word list whose right name is known.
 
-    `words` is what an annotator sees, in random order, `intruders` those of them that belong to `near` and not to
-    `concept`; `held_out` are the concept's other words, never shown. `near` is None where there is no intruder.
-    No word shown is itself a right label, so copying words from the list names nothing.
+    `words` is what an annotator sees, in random order. `intruders` are those of them that belong to the concept `near`
+    and not to `concept`; `near` is None where there is no intruder. `held_out` are the other words of the concept,
+    which are never shown. No word that is shown is itself a right label, so copying words from the list names nothing.
     """
 
     item: str
@@ -40,9 +40,9 @@ def draw_items(
     shown: int = SHOWN,
     seed: int = 0,
 ) -> list[GoldItem]:
-    """Draw one item a concept and purity.
+    """Draw one item for each concept and purity.
 
-    A concept's draw depends on the seed, the concept and those near it alone: adding concepts elsewhere
+    A concept's draw depends only on the seed, the concept and the concepts near it, so adding concepts elsewhere
     changes no other item. Intruders come from a concept with the same parent or, where there is none, of the
     same kind and outside the concept's own line of ancestors and descendants.
 

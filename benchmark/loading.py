@@ -39,10 +39,10 @@ def load_concepts(
     Parameters
     ----------
     source : a store's folder or a Hub dataset id.
-    model : only this model's concepts.
-    layer : only this layer's concepts.
-    streaming : give a `datasets.IterableDataset` that reads as it goes.
-    revision : a branch, tag or commit on the Hub; by default what is newest.
+    model : load only the concepts of this model.
+    layer : load only the concepts of this layer.
+    streaming : give a `datasets.IterableDataset`, which reads the files while it is iterated over.
+    revision : a branch, tag or commit on the Hub; by default the newest commit.
 
     Raises
     ------
@@ -50,6 +50,20 @@ def load_concepts(
         if the store, the model, the layer or the revision does not exist.
     ConceptBenchError
         if the Hub cannot be reached, or a file is not the one that the manifest names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import conceptbench
+    >>> text = "The cat sat on the mat .\\nThe dog sat on the rug .\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "text.txt").write_text(text)
+    ...     store = conceptbench.build(
+    ...         corpus=f"{folder}/text.txt", layers="1", k=2, min_count=1, out=f"{folder}/store"
+    ...     )
+    ...     concepts = load_concepts(store.path, model="minilm", layer=1)
+    >>> concepts["concept"][:]
+    ['minilm/L01/C0000', 'minilm/L01/C0001']
     """
     if Path(source).is_dir() or _is_path(str(source)):
         if revision is not None:
@@ -95,7 +109,7 @@ class _HubFile:
     sha256: str
 
     def fetch(self) -> Path:
-        """Give its place in the cache, where it is put if need be; one that was damaged there is fetched anew."""
+        """Give the path of the file in the Hub's cache; download it if it is missing or damaged there."""
         for force in (False, True):
             path = _download(self.repo, self.path, self.commit, force=force)
             if sha256(path) == self.sha256:
@@ -110,7 +124,7 @@ def _from_hub(
     repo: str, model: str | None, layer: int | None, streaming: bool, revision: str | None
 ) -> datasets.Dataset | datasets.IterableDataset:
     manifest_file = _download(repo, "manifest.json", revision)
-    # The cache has a folder a commit.
+    # The cache has one folder for each commit.
     commit = manifest_file.parent.name
     manifest = read_manifest(manifest_file.parent) or {}
     files = [
@@ -159,5 +173,5 @@ def _download(repo: str, path: str, revision: str | None, *, force: bool = False
 
 
 def _is_path(source: str) -> bool:
-    """Tell a path from a Hub id, which has one slash at most and no dots alone between them."""
+    """Tell a path from a Hub id, which has at most one slash and does not begin with a dot."""
     return source.startswith(("/", ".", "~")) or source.count("/") > 1 or "\\" in source

@@ -54,11 +54,11 @@ class ConceptStore:
 
     @property
     def models(self) -> list[str]:
-        """The names of the models whose concepts are here."""
+        """The names of the models whose concepts the store has."""
         return list(self.manifest["models"])
 
     def layers(self, model: str) -> list[int]:
-        """The layers of a model whose concepts are here.
+        """The layers of a model whose concepts the store has.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class ConceptStore:
         Raises
         ------
         InputError
-            if they were not kept (they are never published).
+            if the vectors were not kept. They are never published.
         """
         self._require(model)
         path = self.path / "vectors" / slug(model) / f"L{layer:02d}.npy"
@@ -164,7 +164,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     Raises
     ------
     InputError
-        if it is missing, damaged, or has other columns.
+        if the file is missing, damaged, or has other columns.
     """
     try:
         table = pq.ParquetFile(path).read()
@@ -181,7 +181,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def write_table(path: Path, schema: pa.Schema, columns: dict[str, Iterable[Any] | pa.Array]) -> None:
-    """Write a parquet file of the given columns, whole or not at all; equal rows give equal bytes."""
+    """Write a parquet file of the given columns. A failure leaves no part of it; equal rows give equal bytes."""
     arrays = [
         columns[field.name]
         if isinstance(columns[field.name], pa.Array | pa.ChunkedArray)

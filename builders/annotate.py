@@ -64,7 +64,7 @@ class Attempt:
 
 
 class Annotator(Protocol):
-    """Whatever names concepts.
+    """A system that names concepts.
 
     `name` is the system's string, `prompt` that of the first attempt (empty where there is none), `contexts`
     the number of sentences it wants to see.
@@ -76,7 +76,7 @@ class Annotator(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """What the calls of this process took; None where nothing is called."""
+        """The tokens, seconds and cost of the calls of this process; None for an annotator that makes no calls."""
         ...
 
     def annotate(self, views: Sequence[ConceptView], on_named: Callable[[], None]) -> list[list[Attempt]]:
@@ -88,7 +88,7 @@ class Annotator(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Release the resources that the annotator holds."""
         ...
 
 
@@ -145,8 +145,8 @@ def open_annotator(
 class LLMAnnotator:
     """A language model that names concepts under a prompt.
 
-    A concept that is refused or filtered is asked again with word types, without contexts, and then
-    with another prompt; a concept that is not parsable is not, since the model did answer.
+    A concept that is refused or filtered is asked about again with word types and without contexts, and then with
+    another prompt. A concept whose answer cannot be parsed is not, since the model did answer.
     """
 
     def __init__(self, system: str, prompt: Prompt, open_client: Callable[[str], LLM]) -> None:
@@ -157,7 +157,7 @@ class LLMAnnotator:
         fallback = load_prompt("semantic" if prompt.name.startswith("lexical") else "lexical")
         self._prompts = [prompt, plain, fallback]
         self._system, self._open = system, open_client
-        # A missing key or missing weights should show before anything long starts.
+        # A missing key or missing weights should be reported before any long work starts.
         kind, name = parse_system(system)
         if kind == "local":
             model_config(name)
@@ -182,11 +182,11 @@ class LLMAnnotator:
 
     @property
     def usage(self) -> Usage | None:
-        """What the client counted."""
+        """The usage that the client counted."""
         return self._client.usage if self._client is not None else None
 
     def digests(self) -> dict[str, str]:
-        """The digests of the prompts, the one to fall back on included."""
+        """The digests of the prompts, including the fallback prompt."""
         return {prompt.name.partition("+")[0]: prompt.sha256 for prompt in self._prompts}
 
     def close(self) -> None:
@@ -221,7 +221,7 @@ class _Named:
         attempts = []
         for view in views:
             raw = self._label(view)
-            # Who has nothing to say of a concept did not attempt it.
+            # An annotator that gives None did not attempt the concept.
             label, reason = (None, None) if raw is None else _checked(" ".join(raw.split()))
             attempts.append([] if raw is None else [Attempt("", label, reason, raw[:_LONGEST_RAW])])
             on_named()
@@ -264,7 +264,7 @@ def read_labels(path: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        if the file cannot be read, a column is missing, or a concept stands in it twice.
+        if the file cannot be read, a column is missing, or a concept occurs in it twice.
     """
     if path.is_dir():
         return _store_labels(ConceptStore.open(path))

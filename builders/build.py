@@ -34,7 +34,7 @@ from conceptbench.runtime.progress import Progress, Silent
 
 
 def build(*, out: str | Path, progress: Progress | None = None, **options: Any) -> ConceptStore:
-    """Make a concept store, or go on with one that an earlier run of the same command left unfinished.
+    """Make a concept store, or continue one that an earlier run of the same command left unfinished.
 
     Run it again with another model, other layers or another annotator over the same corpus, and
     they are added to the store.
@@ -42,7 +42,7 @@ def build(*, out: str | Path, progress: Progress | None = None, **options: Any) 
     Parameters
     ----------
     out : the store's folder.
-    progress : shows how far the build is.
+    progress : shows the progress of the build.
     options : `corpus` and the other fields of `builders.options.BuildOptions`; see `conceptbench build --help`.
 
     Raises
@@ -50,7 +50,7 @@ def build(*, out: str | Path, progress: Progress | None = None, **options: Any) 
     InputError
         if an option or the corpus is wrong, or `out` holds something else.
     ConceptBenchError
-        if the work fails on the way, or some concepts could not be asked; what is done is kept.
+        if the work fails, or some concepts could not be asked about; finished work is kept.
 
     Examples
     --------
@@ -148,7 +148,7 @@ class _Build:
             )
 
     def read_corpus(self) -> None:
-        """Read the corpus, or check that the store's is the same."""
+        """Read the corpus, or check that the store was built from the same one."""
         requested = {
             "name": self.corpus.name,
             "source_sha256": self.corpus.digest(),
@@ -159,7 +159,7 @@ class _Build:
         if self.manifest:
             _same(self.folder, "corpus", {"text": "kept", **self.manifest["corpus"]}, requested)
             return
-        # A model that cannot be loaded should show before a long corpus is read.
+        # A model that cannot be loaded should be reported before a long corpus is read.
         _ = self.encoder
         with self._timed("corpus"):
             counts = read_corpus(
@@ -258,7 +258,7 @@ class _Build:
                     with self._timed("annotation"):
                         primary = (first["annotator"], first["prompt"])
                         failed += annotate_layer(store, self.name, layer, annotator, primary, self.progress)
-                    # Not before it has named something: an annotator that cannot work leaves no trace.
+                    # Entered only after it has named something, so that an annotator that cannot work leaves no trace.
                     if _annotator_entry(annotator) not in self.manifest["annotators"]:
                         self.manifest["annotators"].append(_annotator_entry(annotator))
                         self.write_manifest()

@@ -82,13 +82,22 @@ def ward_tree(
     Memory grows with n·d; no n x n matrix is held. Where merges tie, the tree is one of the equally right ones.
     The same input gives the same bytes. `device` is torch's, by default the CPU; `progress` is called with the
     merges done and the merges in all. Raises InputError for a wrong shape or for values that are not finite.
+
+    Examples
+    --------
+    >>> tree = ward_tree(np.array([[0.0], [1.0], [10.0], [12.0]]))
+    >>> tree.linkage[:2]
+    array([[0., 1., 1., 2.],
+           [2., 3., 2., 2.]])
+    >>> tree.cut(2)
+    array([0, 0, 1, 1])
     """
     points = checked_vectors(vectors)
     n = len(points)
     group, merges = _merge_duplicates(points)
     _, first, sizes = np.unique(group, return_index=True, return_counts=True)
     nodes = first.copy()
-    nodes[group[merges.right]] = merges.node  # the last merge of a group stands for it
+    nodes[group[merges.right]] = merges.node  # the last merge of a group represents it
     points = points[first]
     scale = _centre(points)
     with torch_workers() as workers:
@@ -141,7 +150,7 @@ class _Clusters:
         self.squared = np.zeros(rows)  # d² of the merge that made the cluster
         self.node = nodes
         self.active = np.arange(rows)
-        # Of every node ever made: the row it sits (or sat) in, and the node it is part of by now.
+        # For every node ever made: the row that holds or held it, and the node that it is part of now.
         self.next_node = 2 * leaves - rows
         self.row = np.full(2 * leaves - 1, -1)
         self.row[nodes] = np.arange(rows)
@@ -245,13 +254,13 @@ class _Clusters:
         self.floor[left] = floor[:, 0]
 
     def _current_list(self, rows: Ints) -> tuple[Ints, Floats, Floats]:
-        """The lists of `rows`, in terms of the nodes of now: nodes and bounds (r, listed), floors (r, 1)."""
+        """The lists of `rows`, in terms of the present nodes: nodes and bounds (r, listed), floors (r, 1)."""
         listed, floor = self.listed[rows], self.floor[rows, None]
         now = self._now(listed)
         return now, np.where(now == listed, self.bound[rows], np.minimum(self.bound[rows], floor)), floor
 
     def _now(self, nodes: Ints) -> Ints:
-        """The nodes that `nodes` are part of by now."""
+        """The nodes that `nodes` are part of now."""
         now = self.part_of[nodes]
         while not np.array_equal(above := self.part_of[now], now):
             now = above
@@ -337,7 +346,7 @@ class _Columns:
         self.depth = 2 ** int(np.log2(max(1, len(active) / _LISTED)) / 2)
         self.width = -(-len(active) // self.depth)
         by_size = active[np.argsort(clusters.size[active], kind="stable")]
-        # To fill the groups the last is repeated; a cluster that is there twice does no harm.
+        # To fill the groups the last is repeated; a cluster that is included twice does no harm.
         padded = np.pad(by_size, (0, self.width * self.depth - len(active)), mode="edge")
         grouped = padded.reshape(self.width, self.depth)
         self.rows = grouped.T.flatten()

@@ -38,9 +38,9 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where text comes from.
+    """The source of a text.
 
-    `source` is what the user wrote, `name` what may be published of it (a file's base name), `path` the
+    `source` is what the user wrote, `name` the part of it that may be published (a file's base name), `path` the
     local file or None, `column` the text column or None, `one_sentence` whether each text is one
     sentence already.
     """
@@ -60,7 +60,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class CorpusCounts:
-    """What reading a corpus found: `digest` is the SHA-256 of the sentences that were kept."""
+    """The counts of a corpus that was read; `digest` is the SHA-256 of its distinct sentences."""
 
     digest: str
     sentences: int
@@ -91,7 +91,7 @@ def open_corpus(source: str, text_column: str | None = None) -> Corpus:
         if text_column is not None:
             raise InputError(f"--text-column is for .jsonl, .csv, .parquet and hf: corpora; {source} is read as text")
         where = urlsplit(source)
-        # What may stand before the host or after a question mark is nobody's to publish.
+        # The user info before the host and the query after a question mark may be secret, so they are left out.
         name = f"{where.scheme}://{where.netloc.rpartition('@')[2]}{where.path}"
         return Corpus(source, name, None, None, one_sentence=True)
     path = Path(source)
@@ -146,8 +146,8 @@ def read_corpus(
     """Write a corpus's distinct sentences and the tokens chosen from them, each a parquet file.
 
     A sentence's text is its words joined by one space, so the word at `position` is
-    `text.split(" ")[position]`. Chosen are all word types seen at least `min_count` times, of each at most
-    `max_count` occurrences: those with the smallest values of a hash of (seed, sentence, position). The
+    `text.split(" ")[position]`. All word types that are seen at least `min_count` times are chosen, with at most
+    `max_count` occurrences of each: those with the smallest values of a hash of (seed, sentence, position). The
     draw depends on neither the model nor the order of reading. Memory grows with the number of
     word types and chosen tokens, not with the length of the corpus.
 

@@ -1,9 +1,9 @@
 """Clusters of word vectors by the leaders algorithm (Hartigan 1975): one pass, a threshold, and the order decides.
 
 Hawasly et al. (2024, arXiv 2308.10263) compare it with agglomerative clustering and k-means for finding latent
-concepts. The vectors come one after the other. One that is no farther than the threshold from a leader joins the
-nearest leader that there is by then, of equally near ones the earliest; any other becomes a leader. (Hartigan's own
-program joins the first leader near enough, not the nearest. The leaders are the same.)
+concepts. The vectors are taken one after the other. A vector that is no farther than the threshold from a leader joins
+the nearest of the leaders so far, and the earliest of equally near ones; any other vector becomes a leader.
+(Hartigan's own program joins the first leader near enough, not the nearest. The leaders are the same.)
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def leaders(vectors: Vectors, threshold: float) -> Ints:
 
 
 def leaders_at(vectors: Vectors, k: int) -> Ints:
-    """Cluster `vectors`, an array (n, d), into at most `k` by `leaders`, as near to `k` as bisection comes.
+    """Cluster `vectors`, an array (n, d), into at most `k` by `leaders`, as near to `k` as bisection gets.
 
     The threshold is found by halving the range from 0 to the distance of the first vector to the farthest. The number
-    of clusters falls with the threshold only by and large, so that not every `k` can be met. Labels as in `leaders`.
+    of clusters does not fall strictly with the threshold, so that not every `k` can be reached. Labels as in `leaders`.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _one_pass(points: Floats, limit: float, most: int) -> Ints | None:
             row += int(far[0])
             if len(heads) == most:
                 return None
-            # The new leader is there for the rows after it alone.
+            # Only the rows after the new leader can join it.
             to_new = _squared(block[row:], block[row])
             nearer = row + np.flatnonzero(to_new < squared[row:])
             squared[nearer] = to_new[nearer - row]

@@ -1,4 +1,4 @@
-"""The baseline annotator: a label from the words' form alone, without a model."""
+"""The baseline annotator: a label from the form of the words, without a model."""
 
 from __future__ import annotations
 

@@ -47,12 +47,13 @@ class BuildOptions(LLMOptions):
     text: Annotated[
         TextPolicy,
         Option(
-            "referred for a corpus that may not be given on: the store is then published without its text.",
+            "Give `referred` for a corpus that may not be passed on: the store is then published without its text.",
             panel=CORPUS,
         ),
     ] = "kept"
     max_sentences: Annotated[
-        Positive | None, Option("Read only this many distinct sentences, the first.", panel=CORPUS)
+        Positive | None,
+        Option("Read only this many distinct sentences, from the beginning of the corpus.", panel=CORPUS),
     ] = None
     min_count: Annotated[Positive, Option("Leave out words that occur less often.", panel=CORPUS)] = 5
     max_count: Annotated[Positive, Option("Keep at most this many occurrences of a word.", panel=CORPUS)] = 20
@@ -71,16 +72,20 @@ class BuildOptions(LLMOptions):
         BeforeValidator(_layers),
         Option("The layers: all, or numbers such as 0,3,6 or 2-5; layer 0 is the embedding layer.", panel=CONCEPTS),
     ] = "all"
-    k: Annotated[int, Option("Concepts in each layer.", flag="-k", panel=CONCEPTS)] = 600
+    k: Annotated[int, Option("The number of concepts in each layer.", flag="-k", panel=CONCEPTS)] = 600
     pooling: Annotated[
         Pooling, Option("Which sub-words give the vector of a word that has several.", panel=CONCEPTS)
     ] = "last"
-    max_length: Annotated[Positive, Option("Sub-words of a sentence at most.", panel=CONCEPTS)] = 512
-    clustering: Annotated[Clustering, Option("ward makes a merge tree too; kmeans does not.", panel=CONCEPTS)] = "ward"
+    max_length: Annotated[
+        Positive, Option("The most sub-words of a sentence that the model reads.", panel=CONCEPTS)
+    ] = 512
+    clustering: Annotated[
+        Clustering, Option("The method of clustering: ward also makes a merge tree, kmeans does not.", panel=CONCEPTS)
+    ] = "ward"
     recut: Annotated[
         bool,
         Option(
-            "Allow another -k than an existing store's: its trees are cut again and its concepts replaced.",
+            "Allow a -k that differs from an existing store's: its trees are cut again and its concepts replaced.",
             panel=CONCEPTS,
         ),
     ] = False
@@ -99,14 +104,18 @@ class BuildOptions(LLMOptions):
     ] = DEFAULT_PROMPT
     contexts: Annotated[
         Annotated[int, Field(ge=0)] | None,
-        Option("Sentences that an annotator is shown with the words.", default="the prompt's", panel=NAMES),
+        Option(
+            "The number of sentences that an annotator is shown with the words.", default="the prompt's", panel=NAMES
+        ),
     ] = None
     unit: Annotated[
         Unit | None,
         Option("types shows each word once, tokens as often as it occurs.", default="the prompt's", panel=NAMES),
     ] = None
     seed: Annotated[int, Option("The seed of the draw of occurrences, and of k-means.")] = 0
-    device: Annotated[str | None, Option("The torch device.", default="a GPU if there is one")] = None
+    device: Annotated[
+        str | None, Option("The torch device that computes the vectors.", default="a GPU if there is one")
+    ] = None
 
     def __post_init__(self) -> None:
         if not self.annotator:

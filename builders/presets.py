@@ -37,13 +37,13 @@ class Preset:
 
     @property
     def concepts(self) -> int | None:
-        """How many concepts it makes; None where that depends on how many layers its models have."""
+        """The number of concepts that the preset makes; None if it depends on the number of layers of its models."""
         if self.options.layers == "all":
             return None
         return len(self.options.model) * len(self.layers_of(_MOST_LAYERS)) * self.options.k
 
     def layers_of(self, available: int) -> list[int]:
-        """The layers that it wants of a model with so many."""
+        """The layers that the preset asks for of a model that has `available` layers."""
         return parse_layers(self.options.layers, available if self.options.layers == "all" else _MOST_LAYERS)
 
 
@@ -96,19 +96,39 @@ def load_preset(name: str) -> Preset:
 
 
 def build_preset(preset: str, out: str | Path, *, progress: Progress | None = None, **options: Any) -> ConceptStore:
-    """Make the store of a preset, or go on with it; its name and version are entered in the manifest and the card.
+    """Make the store of a preset, or continue it; manifest and card name the preset and its version.
 
     Parameters
     ----------
     preset : a packaged preset's name, or the path of a TOML file.
     out : the store's folder.
-    options : of `build`; they are taken instead of the preset's, and the manifest tells which of the preset's the
-        store does not have.
+    options : options of `build` that replace those of the preset; the manifest lists the options in which the store
+        differs from its preset.
 
     Raises
     ------
     InputError, ConceptBenchError
         as `build` does, and if there is no such preset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> preset = '''
+    ... version = "1"
+    ... description = "Two concepts of pets"
+    ... model = "minilm"
+    ... layers = "1"
+    ... k = 2
+    ... min_count = 1
+    ... corpus = "pets.txt"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     corpus = Path(folder, "pets.txt")
+    ...     _ = corpus.write_text("The cat sat on the mat .\\nThe dog sat on the rug .\\n")
+    ...     _ = Path(folder, "pets.toml").write_text(preset)
+    ...     store = build_preset(f"{folder}/pets.toml", f"{folder}/store", corpus=corpus.as_posix())
+    >>> store.manifest["preset"]["name"], store.manifest["preset"]["changed"]
+    ('pets', [])
     """
     from conceptbench.builders.build import build
     from conceptbench.builders.workspace import finish_store, opened

@@ -1,4 +1,4 @@
-"""Publishing a concept store to a dataset repository of the Hub: what goes up, what is there, and one commit."""
+"""Publishing a concept store to a dataset repository of the Hub: the files that differ, and their commit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ State = Literal["new", "changed", "there", "gone"]
 _OURS = re.compile(rf"({'|'.join(TABLES)}|gold)/.+\.parquet|({'|'.join(TABLES)})\.parquet|eval\.yaml")
 _TABLE = re.compile(rf"({'|'.join(table for table in TABLES if table != 'sentences')})/[^/]+/L\d\d+\.parquet")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-# The Hub makes this one itself.
+# The Hub makes this file itself.
 _EMPTY = {".gitattributes"}
 
 
@@ -45,14 +45,14 @@ class File:
     sha256: str
 
     def blob(self) -> str:
-        """Its id in git."""
+        """Give the id of the file in git."""
         content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a file: `new` or `changed` is sent, `there` is not, `gone` is deleted on the Hub."""
+    """What happens to a file: a `new` or `changed` one is sent, one that is `there` is not, a `gone` one is deleted."""
 
     path: str
     size: int
@@ -88,25 +88,41 @@ def publish(
 ) -> Publication:
     """Publish a concept store as a dataset on the Hub: card, tables, manifest and gold items, as one commit.
 
-    Only what differs from what is there is sent, and a run that was cut goes on where it was. The token is that of
-    `hf auth login`, or in HF_TOKEN.
+    Only files that differ from those on the Hub are sent, and a run after an interruption continues where it stopped.
+    The token is that of `hf auth login`, or in HF_TOKEN.
 
     Parameters
     ----------
     store : the store's folder.
-    repo : `ORG/NAME`; made if it does not exist.
-    private : make it private.
-    revision : a tag for what is published.
+    repo : `ORG/NAME`; the repository is made if it does not exist.
+    private : make the repository private.
+    revision : a tag for the commit.
     licence : the licence's id on the Hub, for the card; by default that in the store's README.md.
-    dry_run : look at what would be sent, and send nothing; needs no token.
-    timeout : seconds the Hub may be silent.
+    dry_run : only compare the files, and send nothing; this needs no token.
+    timeout : the seconds for which the Hub may be silent.
 
     Raises
     ------
     InputError
         if the store is not whole, the repository is something else, the tag is taken, or the token may not write.
     ConceptBenchError
-        if the Hub fails on the way; the same command goes on.
+        if the Hub fails during the work; the same call continues it.
+
+    Examples
+    --------
+    A dry run sends nothing. Without a network it takes the dataset on the Hub for empty.
+
+    >>> import tempfile
+    >>> import conceptbench
+    >>> text = "The cat sat on the mat .\\nThe dog sat on the rug .\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "text.txt").write_text(text)
+    ...     store = conceptbench.build(
+    ...         corpus=f"{folder}/text.txt", layers="1", k=2, min_count=1, out=f"{folder}/store"
+    ...     )
+    ...     publication = publish(store.path, "my-org/pets", dry_run=True)
+    >>> publication.commit is None, [change.path for change in publication.changes][:2]
+    (True, ['README.md', 'annotations/minilm/L01.parquet'])
     """
     progress = progress or Silent()
     opened = ConceptStore.open(store)
@@ -175,7 +191,7 @@ def collect(store: ConceptStore, repo: str, licence: str | None, progress: Progr
 
 
 def _tables(store: ConceptStore) -> dict[str, str]:
-    """Give the tables' files with their digests, as the manifest names them; check that none lacks and none is more."""
+    """Give the tables' files with the digests of the manifest; check that none is missing or left over."""
     manifest = store.manifest
     where = store.path / "manifest.json"
     if not manifest.get("complete") or not isinstance(manifest.get("files"), dict):
@@ -242,7 +258,7 @@ def _check_remote(repo: str, hub: Remote, remote_files: Sequence[RepoFile], *, p
 
 
 def _changes(files: Sequence[File], remote_files: Sequence[RepoFile]) -> tuple[Change, ...]:
-    """Compare what is to be published with what is there; files that are nobody's of ours are left alone."""
+    """Compare the files to publish with those on the Hub; files there that a store never has are not touched."""
     remote = {file.path: file for file in remote_files}
     changes = []
     for file in files:

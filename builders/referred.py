@@ -1,4 +1,4 @@
-"""Text that may not be given on: left out of what is published, referred to by its digest, and read again."""
+"""Text that may not be passed on: it is not published, only referred to by its digest, and can be read again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_referred(store: ConceptStore) -> bool:
 
 
 def without_text(store: ConceptStore) -> bytes:
-    """The file of a store's sentences with their numbers alone: every `text` is null."""
+    """Give the file of a store's sentences with their numbers only: every `text` is null."""
     numbers = store.sentences()["sentence"]
     table = pa.table([numbers, pa.nulls(len(numbers), pa.string())], schema=SENTENCES)
     buffer = io.BytesIO()
@@ -31,7 +31,7 @@ def without_text(store: ConceptStore) -> bytes:
 
 
 def text_missing(store: ConceptStore) -> InputError:
-    """The error of whoever needs sentences where a store came without them."""
+    """Give the error to raise where sentences are needed and the store has none."""
     return InputError(
         f"{store.path}: its sentences were published without their text. In Python, "
         f"conceptbench.restore_sentences({str(store.path)!r}, CORPUS) reads it again from the corpus, "
@@ -52,7 +52,22 @@ def restore_sentences(
     Raises
     ------
     InputError
-        if the text is not, sentence by sentence, that which the store was built from; the store stays as it was.
+        if the text differs in any sentence from the one that the store was built from; the store is then unchanged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import conceptbench
+    >>> text = "The cat sat on the mat .\\nThe dog sat on the rug .\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "text.txt").write_text(text)
+    ...     store = conceptbench.build(
+    ...         corpus=f"{folder}/text.txt", layers="1", k=2, min_count=1, out=f"{folder}/store", text="referred"
+    ...     )
+    ...     _ = Path(folder, "store/sentences.parquet").write_bytes(without_text(store))
+    ...     restored = restore_sentences(store.path, f"{folder}/text.txt")
+    ...     restored.sentences()["text"][1].as_py()
+    'The dog sat on the rug .'
     """
     restored = ConceptStore.open(store)
     corpus_entry = restored.manifest["corpus"]
@@ -61,7 +76,7 @@ def restore_sentences(
             f"{restored.path}: its manifest has no digest of the text; only stores of `build` can be restored"
         )
     source = open_corpus(corpus, text_column)
-    # Named like other temporaries, so that what a kill leaves is never published.
+    # These are named like other temporary files, so that one left by a killed run is never published.
     sentences, tokens = (restored.path / f"journal-part-restored-{name}.parquet" for name in ("sentences", "tokens"))
     with opened(restored.path, fresh=False):
         try:

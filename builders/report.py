@@ -27,6 +27,20 @@ def write_report(store: ConceptStore, path: Path, *, per_layer: int | None = Non
     Parameters
     ----------
     per_layer : show this many concepts a layer at most (the largest ones); all by default.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import conceptbench
+    >>> text = "The cat sat on the mat .\\nThe dog sat on the rug .\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "text.txt").write_text(text)
+    ...     store = conceptbench.build(
+    ...         corpus=f"{folder}/text.txt", layers="1", k=2, min_count=1, out=f"{folder}/store"
+    ...     )
+    ...     write_report(store, Path(folder, "report.html"))
+    ...     "minilm/L01/C0001" in Path(folder, "report.html").read_text(encoding="utf-8")
+    True
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("conceptbench.builders", ""),

@@ -55,6 +55,19 @@ def import_tcn(source: str | Path, out: str | Path, *, progress: Progress | None
     ------
     InputError
         if a file is missing or a line is not of that form, with its number.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     layer = Path(folder, "tcn/bert/layer9")
+    ...     layer.mkdir(parents=True)
+    ...     _ = layer.with_name("sentences.json").write_text('["Cats sleep .", "Dogs bark ."]')
+    ...     _ = Path(layer, "clusters-600.txt").write_text("Cats|||1|||0|||0|||7\\nDogs|||1|||1|||0|||7\\n")
+    ...     _ = Path(layer, "annotations.json").write_text('{"c7": "animals"}')
+    ...     store = import_tcn(f"{folder}/tcn", f"{folder}/store")
+    ...     store.concepts("bert", 9).select(["concept", "size", "label"]).to_pylist()
+    [{'concept': 'bert/L09/C0007', 'size': 2, 'label': 'animals'}]
     """
     progress = progress or Silent()
     models = _find(Path(source))

@@ -22,9 +22,9 @@ from conceptbench.runtime.journal import Journal
 from conceptbench.runtime.progress import Advance, Progress, Silent
 
 _WINDOW = 512
-"""Sentences encoded between two entries in the journal; they are sorted by length within."""
+"""The number of sentences between two entries in the journal; they are sorted by length within a window."""
 _WINDOW_BYTES = 1 << 28
-"""Vectors held in memory at most, over all layers."""
+"""The most bytes of vectors that are held in memory, over all layers."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def write_vectors(
 ) -> None:
     """Encode the kept tokens and write `Lnn.npy` for each layer: float32, shape (tokens, width).
 
-    Vectors go to disk as they come; the journal notes how far they are, and a run that was killed goes on
-    from there. Memory does not grow with the number of tokens.
+    Vectors are written as they are computed. The journal notes the number of rows written, and a run after a kill
+    continues from there. Memory does not grow with the number of tokens.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def write_vectors(
     parts = [folder / f"journal-{vector_file(folder, layer).name}" for layer in layers]
     done = int(journal.progress(stage) or 0) if all(part.exists() for part in parts) else 0
     shape = (len(tokens), encoder.width)
-    # The same windows whichever layers are asked for: a batch's company changes the last bits of its vectors.
+    # The windows do not depend on the layers, since the other sentences of a batch change the last bits of a vector.
     most_rows = max(1, _WINDOW_BYTES // (4 * encoder.width * encoder.layers))
     with progress.stage("Computing word vectors", len(tokens)) as advance, ExitStack() as stack:
         files = [stack.enter_context(_Rows(part, shape, done)) for part in parts]
@@ -164,7 +164,7 @@ def _encode(encoder: WordEncoder, layers: Sequence[int], window: _Window, advanc
 
 
 def _texts(sentences_file: Path, numbers: np.ndarray) -> Iterator[str]:
-    """Give the texts of the sentences `wanted` (sorted numbers), reading the file as a stream."""
+    """Give the texts of the sentences of these sorted numbers, reading the file as a stream."""
     with pq.ParquetFile(sentences_file) as file:
         for batch in file.iter_batches(batch_size=_WINDOW):
             first, count = batch.column(0)[0].as_py(), len(batch)

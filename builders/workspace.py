@@ -1,4 +1,4 @@
-"""A store's folder while it is being made: lock, journal, manifest, and what is undone after bad input."""
+"""A store's folder while it is being made: lock, journal, manifest, and the removal of a store after bad input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conceptbench.runtime.files import remove_temporaries, sha256, write_json, w
 from conceptbench.runtime.journal import Journal
 
 _PACKAGES = ("conceptbench", "torch", "transformers", "tokenizers", "syntok", "pyarrow", "scikit-learn", "openai")
-# What a build that was killed in its first stage leaves.
+# The files that a build killed in its first stage leaves.
 _BEGUN = {"vectors", "sentences.parquet"}
 
 

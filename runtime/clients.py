@@ -18,7 +18,7 @@ class Clients:
 
     Parameters
     ----------
-    journal : where answers are kept and found again.
+    journal : the journal that keeps the answers.
     base_url : of the OpenAI-compatible server of systems that are given none of their own.
     concurrency, timeout, price : as in `open_llm`.
     """
@@ -62,7 +62,7 @@ class Clients:
         return total
 
     def close(self) -> None:
-        """Close all clients; the journal stays its owner's."""
+        """Close all clients; the journal stays open."""
         for client in self._open.values():
             client.close()
         self._open.clear()
@@ -92,7 +92,7 @@ def open_llm(
     Parameters
     ----------
     system : what to ask.
-    journal : where answers are kept and found again.
+    journal : the journal that keeps the answers.
     base_url : of an OpenAI-compatible server; `openai:` only.
     concurrency : requests under way at once; `openai:` only.
     timeout : seconds one call may take; `openai:` only.

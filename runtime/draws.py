@@ -1,4 +1,4 @@
-"""Random draws that hang on nothing but what they are for: the same parts give the same draw, in any order of calls."""
+"""Random draws that are seeded by their purpose and ids: equal parts give equal draws, in any order of calls."""
 
 from __future__ import annotations
 

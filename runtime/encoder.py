@@ -182,7 +182,7 @@ class WordEncoder:
 
 
 def _subwords(sentence: str, offsets: Sequence[tuple[int, int]], shift: int) -> list[list[int]]:
-    """Give to each word the tokens whose first character that is no space lies in it."""
+    """Give each word the tokens whose first character other than a space is in it."""
     owner: list[int] = []
     word = 0
     for character in sentence:
@@ -211,7 +211,7 @@ def _missing_bos(tokenizer: PreTrainedTokenizerBase, network: Any, device: torch
 
 
 def is_causal(network: Any, device: torch.device) -> bool:
-    """Tell whether a token's vector is the same whatever stands behind it."""
+    """Tell whether a token's vector does not depend on the tokens after it."""
     with torch.inference_mode():
         followed_by_4, followed_by_5 = network(torch.tensor([[3, 4], [3, 5]], device=device)).last_hidden_state[:, 0]
     return bool(torch.allclose(followed_by_4, followed_by_5, rtol=1e-4, atol=1e-5))

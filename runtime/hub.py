@@ -1,4 +1,4 @@
-"""The Hub's client with its errors as messages of ours, no endless wait, and no token in any output."""
+"""The Hub's client, with errors in ConceptBench's words, a limit on waiting, and no token in any output."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progr
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 
 SECONDS = 120.0
-"""How long the Hub may be silent; without it the client would wait for ever."""
+"""The seconds for which the Hub may be silent; without this limit the client would wait for ever."""
 
 _LOG_IN = "log in with `hf auth login`, or give a token in HF_TOKEN"
 _LONGEST = 300
 _FULL = re.compile(r"quota|storage (?:limit|space|capacity)|out of storage|payment required", re.IGNORECASE)
-# The client has no class for this; it is what it says before a ValueError's reason.
+# The client has no class for this error; its ValueError begins with this text.
 _REFUSED = "LFS batch API returned errors"
 _ANSWERS: dict[str, tuple[type[ConceptBenchError], str]] = {
     "revision": (InputError, "there is no such branch, tag or commit"),
@@ -67,7 +67,7 @@ _SECRETS = (
     re.compile(r"\bhf_[A-Za-z0-9]{16,}"),
     re.compile(r"(?<=Bearer )\S+", re.IGNORECASE),
     re.compile(r"(?<=://)[^/\s@]+@"),
-    # The address of an upload is signed: who has it may write.
+    # The address of an upload is signed: anyone who knows it may write.
     re.compile(r"(?<=\?)[^\s'\"]+"),
 )
 
@@ -78,8 +78,8 @@ def hub_errors(what: str, again: str = "try again") -> Iterator[None]:
 
     Parameters
     ----------
-    what : what is being done, or the repository; every message begins with it.
-    again : what to do where it may work the next time.
+    what : the action or the repository; every message begins with it.
+    again : the advice for errors that may pass.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def without_secrets(text: str) -> str:
 
 
 class _Notes(logging.Handler):
-    """Passes on what the client says of its retries."""
+    """Passes on the messages of the client about its retries."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
@@ -153,7 +153,7 @@ class _Notes(logging.Handler):
 
 
 def _translated(what: str, error: Exception, again: str) -> ConceptBenchError | None:
-    """Give our error for one of the client's; None for one that is not the Hub's."""
+    """Translate an error of the client into one of ConceptBench; None for an error that is not the Hub's."""
     cause = _cause(error)
     if isinstance(cause, OfflineModeIsEnabled):
         return InputError(

@@ -1,4 +1,4 @@
-"""The request journal: answers already paid for, kept so that a killed run repeats none of them.
+"""The request journal: the answers of language models, kept so that a killed run asks for none of them again.
 
 One SQLite file in WAL mode. A commit survives the death of the process at any instruction; with
 `synchronous=NORMAL` a power cut may lose the last commits, never the file.
@@ -59,7 +59,7 @@ def bare_url(url: str) -> str:
 
 
 class Journal:
-    """Answers by request key, and how far each stage of a build has come, in one SQLite file.
+    """Answers by request key, and the progress of each stage of a build, in one SQLite file.
 
     A context manager; `close` leaves the file alone, without SQLite's `-wal` and `-shm` beside it. May be
     used from several threads. Holds no keys, headers or request texts.
@@ -85,7 +85,7 @@ class Journal:
             raise
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Reply]:
-        """The replies there are for these keys."""
+        """Give the replies that the journal has for these keys."""
         distinct = list(dict.fromkeys(keys))
         replies: dict[str, Reply] = {}
         with self._errors():
@@ -103,7 +103,7 @@ class Journal:
     def put_many(self, system: str, replies: Mapping[str, Reply]) -> None:
         """Keep these replies, in one transaction. Failed ones are left out, so that they are asked again.
 
-        A key that already has a reply keeps it: who read it first and who reads it later see the same.
+        A key that already has a reply keeps it, so that all readers see the same reply.
         """
         now = time.time()
         rows = [
@@ -122,18 +122,18 @@ class Journal:
             return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
 
     def progress(self, stage: str) -> str | None:
-        """What was last set for a stage, or None."""
+        """Give the progress that was last saved for a stage, or None."""
         with self._errors():
             row = self._db.execute("SELECT value FROM progress WHERE stage = ?", (stage,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_progress(self, stage: str, value: str) -> None:
-        """Remember how far a stage has come."""
+        """Save the progress of a stage."""
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (stage, value))
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and let go of it. May be called again."""
+        """Fold the write-ahead log into the file and close the file. May be called again."""
         try:
             with self._errors():
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

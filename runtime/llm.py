@@ -1,4 +1,4 @@
-"""Asking language models: what is asked, what comes back, and how systems are named."""
+"""Requests to language models, their replies, and the names of systems."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. `reason` is None for a usable text, else why there is none.
+    """The reply of a language model. `reason` is None for a usable text, else it says why there is none.
 
     A `cut` reply (it reached `max_tokens`, or was over-long) keeps its text. `detail` is the server's
     message for `filtered` and `failed`. `seconds` is the time of the call that was answered (for a batch,
@@ -54,7 +54,7 @@ class Reply:
 
 @dataclass
 class Usage:
-    """What the calls of this process took; replies from the journal only count in `from_journal`.
+    """The usage of the calls of this process; replies from the journal count only in `from_journal`.
 
     `cost` is in USD, None where no price was given.
     """
@@ -107,7 +107,7 @@ class LLM(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the client holds; the journal stays its owner's."""
+        """Release the resources of the client; the journal stays open."""
         ...
 
 

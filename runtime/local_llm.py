@@ -1,8 +1,8 @@
 """A `transformers` causal language model in this process, in batches that repeat themselves exactly.
 
 Batches are cut from the whole list of requests and never from what the journal lacks, and a batch is
-computed whole or not at all. Rounding differs with the company a request is computed in; so a run that was
-killed and run again meets the same company and writes the same bytes.
+computed whole or not at all. Rounding depends on the other requests of a batch; so a run that was
+killed and is run again has the same batches and writes the same bytes.
 """
 
 import copy
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FAMILY_SHARE = 0.5
 # Smaller families are computed together, without regard to what they share.
 _SMALLEST_FAMILY = 4
-# Below this a shared prefix is not worth a pass of its own.
+# A shared prefix shorter than this does not save the time of computing it separately.
 _SHORTEST_PREFIX = 16
 # Bounds the memory of a batch of long prompts: rows x tokens.
 _BATCH_TOKENS = 32_768
@@ -38,7 +38,7 @@ class LocalLLM:
     Parameters
     ----------
     name : `smollm2`, a folder or a Hub id.
-    journal : where answers are kept and found again.
+    journal : the journal that keeps the answers.
     batch_size : most requests computed together.
     price : USD per million tokens in and out.
     dtype : of weights and activations; by default bfloat16 where the hardware computes in it.
@@ -106,7 +106,7 @@ class LocalLLM:
         return [replies[key] for key in keys]
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Free the model."""
         self._model = None
 
     def _answer(self, requests: Mapping[str, Request], replies: dict[str, Reply]) -> Iterator[list[str]]:
@@ -153,7 +153,7 @@ class Batch:
 def plan_batches(prompts: Sequence[Prompt], batch_size: int, *, share_prefix: bool = True) -> list[Batch]:
     """Cut prompts into batches: by what they start with, then by length.
 
-    The plan depends on the set of prompts alone, not on their order.
+    The plan depends only on the set of prompts, not on their order.
     """
     ordered = sorted(prompts, key=lambda prompt: (prompt.ids, prompt.key))
     batches: list[Batch] = []
@@ -323,7 +323,7 @@ class _Model:
         return {row.prompt.key: row.reply(seconds) for row in rows}
 
     def _exact(self, batch: Batch) -> list[Batch]:
-        """The batch in the largest parts that leave what each row says as if it were alone."""
+        """Split the batch into the largest parts in which no row's answer depends on the other rows."""
         if not self._padding:
             return [Batch((prompt,), 0) for prompt in batch.prompts]
         longest = max(len(prompt.ids) for prompt in batch.prompts)
@@ -408,7 +408,7 @@ class _Model:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def generator(self, key: str) -> "torch.Generator":
-        """A source of chance of the request's own: its key holds seed and sample."""
+        """Make the random generator of a request; the request's key depends on seed and sample."""
         return self._torch.Generator().manual_seed(int(key[:15], 16))
 
 
@@ -442,7 +442,7 @@ class _Row:
         return len(self._tokens) >= self._room
 
     def reply(self, seconds: float) -> Reply:
-        """What the row came to."""
+        """Give the reply of the row."""
         text = self._model.text(self._tokens) if self._text is None else self._text
         reason: Literal["cut", "empty"] | None = None
         if not self._complete:

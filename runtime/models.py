@@ -1,4 +1,4 @@
-"""Where models come from: packaged weights under short names, local folders, the Hub."""
+"""The sources of models: packaged weights under short names, local folders, the Hub."""
 
 import hashlib
 import importlib.util
@@ -107,7 +107,7 @@ def _in_hub_cache(name: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where ConceptBench keeps what it can make again: `CONCEPTBENCH_CACHE`, else under the user's cache."""
+    """The folder for files that ConceptBench can make again: `CONCEPTBENCH_CACHE`, else under the user's cache."""
     if named := os.environ.get("CONCEPTBENCH_CACHE"):
         return Path(named).expanduser()
     if xdg := os.environ.get("XDG_CACHE_HOME"):
@@ -176,13 +176,13 @@ def _convert_once(gguf: Path, folder: Path) -> None:
     with FileLock(f"{folder}.lock"):
         if (folder / "config.json").is_file():
             return
-        # Whoever held the lock before and was killed left its half-made folder.
+        # A process that was killed while it held the lock may have left an unfinished folder.
         for stale in folder.parent.glob(f"{folder.name}.partial-*"):
             shutil.rmtree(stale, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
         try:
             _convert(gguf, partial)
-            # A cache may be shared; temporary folders and weights are made for their owner alone.
+            # A cache may be shared, but temporary folders can be read only by their owner.
             partial.chmod(0o755)
             for file in partial.iterdir():
                 file.chmod(0o644)
@@ -213,7 +213,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
         model.generation_config.pad_token_id = tokenizer.pad_token_id
         model.to(torch.bfloat16).save_pretrained(folder)
-        # How this one was loaded is nothing the folder should tell: its bytes depend on the GGUF alone.
+        # The folder must not depend on how the tokenizer was loaded: its bytes depend only on the GGUF.
         for field in ("is_local", "local_files_only"):
             tokenizer.init_kwargs.pop(field, None)
         tokenizer.save_pretrained(folder)

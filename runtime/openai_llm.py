@@ -30,7 +30,7 @@ _DEFAULT_URL = "https://api.openai.com/v1"
 _RETRIED = frozenset({408, 409, 425, 429})
 # A wrong key, a forbidden or an unknown model would fail for every request.
 _HOPELESS = frozenset({401, 403, 404})
-# So many requests in a row given up, each after all its retries: the server is gone.
+# After this many failed requests in a row, each with all its retries, the server is taken to be gone.
 _GIVEN_UP = 12
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
@@ -112,7 +112,7 @@ class OpenAILLM:
         return [replies[index] for index in range(len(requests))]
 
     def close(self) -> None:
-        """Nothing to give back: connections live as long as one `complete`."""
+        """Do nothing: connections are closed at the end of each `complete`."""
 
     async def _ask_all(self, requests: Mapping[str, Request], tell: Callable[[str, Reply], None]) -> None:
         waiting = iter(requests.items())
@@ -330,7 +330,7 @@ class _JournalWriter:
 
 
 def _indices(keys: Sequence[str]) -> dict[str, list[int]]:
-    """Where each key stands, in order of first appearance."""
+    """Give the indices of each key, in order of first appearance."""
     indices_of: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
         indices_of.setdefault(key, []).append(index)
@@ -347,7 +347,7 @@ async def _all_or_first_error(workers: list[asyncio.Task[None]], flusher: asynci
 
 
 def _run(work: Callable[[], Awaitable[None]]) -> None:
-    """Run to the end, also where an event loop already runs (a notebook), and whatever ends it."""
+    """Run the work to its end, also inside a running event loop, such as that of a notebook."""
 
     async def main() -> None:
         with _sigterm_cancels():
@@ -556,7 +556,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _never_connected(error: BaseException | None) -> bool:
     """Whether no connection was made at all: refused, no such host, no TLS.
 
-    By class name, since which httpx the openai package stands on is its own affair.
+    By class name, since the openai package may use any version of httpx.
     """
     while error is not None:
         if type(error).__name__ == "ConnectError":

@@ -24,7 +24,7 @@ CHECKED: Final = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types
 
 @plain_dataclass(frozen=True)
 class Option:
-    """What is said of an option, beside its type, range and default.
+    """The description of an option, beside its type, range and default.
 
     Attributes
     ----------
@@ -160,13 +160,13 @@ class OptionField:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values that there are, where they are a few names."""
+        """The allowed values of an option that takes one of a few names; else empty."""
         inner = get_args(self.kind)[0] if get_origin(self.kind) is tuple else self.kind
         return get_args(inner) if get_origin(inner) is Literal else ()
 
     @property
     def range(self) -> str:
-        """The range of a number, in words; empty where any will do."""
+        """The range of a number, in words; empty if any number is allowed."""
         words = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
         parts = [
             text.format(f"{limit:g}")

@@ -26,7 +26,7 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-"""What every answer tells the browser, whatever is in the page."""
+"""The headers of every answer, whatever the page contains."""
 
 _NAMES: Final = (HOST, "localhost")
 
@@ -41,7 +41,7 @@ def listen(port: int) -> socket.socket:
     Raises
     ------
     InputError
-        if it is taken, or not to be had.
+        if the port is taken, or may not be opened.
     """
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,14 +61,14 @@ def address(listening: socket.socket) -> str:
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve an application on an open port until Ctrl-C or SIGTERM; only faults of the application are told, on stderr.
+    """Serve an application on an open port until Ctrl-C or SIGTERM; only its errors are printed, on stderr.
 
     Answers carry `HEADERS` where the application sets no others. Requests for another host than this one are refused,
     since a page elsewhere could have its own name lead here, and so read what is served.
 
     Parameters
     ----------
-    listening : what `listen` gave; it is closed at the end.
+    listening : the socket that `listen` gave; it is closed at the end.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
@@ -99,7 +99,7 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
 
 
 async def posted_texts(request: Request, max_bytes: int = 1 << 16) -> dict[str, str]:
-    """Read a JSON object of texts that a page of ours has sent.
+    """Read a JSON object of texts that a page of this server has sent.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _guarded(app: ASGIApp) -> ASGIApp:
         except ClientDisconnect:
             return
         except Exception:
-            # Told here, since uvicorn would also tell of the answers that a stop cuts.
+            # Printed here, since uvicorn would also report the answers that are cut off when the server stops.
             traceback.print_exc()
             raise
 

@@ -33,12 +33,12 @@ class Progress(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Tell the user something that is worth a line."""
+        """Show the user one line of text."""
         ...
 
 
 class Silent:
-    """Progress for nobody: the default of every function."""
+    """Progress that shows nothing: the default of every function."""
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:

@@ -20,8 +20,8 @@ class Similarity:
     """An encoder's vectors of texts, each encoded once.
 
     Vectors that are compared with words are centred: the mean vector of the words of the run is subtracted, since
-    vectors of decoders share a large common part. That of the labels plays no role, so that what one label scores
-    does not depend on an annotator's other labels.
+    vectors of decoders share a large common part. The mean of the labels is not used, so that the score of one
+    label does not depend on an annotator's other labels.
     """
 
     def __init__(self, model: str, progress: Progress | None = None, device: str | None = None) -> None:
@@ -82,7 +82,7 @@ def open_token_encoder(model: str) -> TextEncoder:
         if it cannot be read, or is a decoder.
     """
     encoder = _opened(model, None, _state(model))
-    # A decoder is refused here, before anybody is asked.
+    # A decoder is refused here, before any system is asked.
     encoder.token_vectors([])
     return encoder
 

@@ -22,8 +22,8 @@ _FRAME = "The word: "
 class TextEncoder:
     """A transformer that gives one vector to a text: the mean over its tokens.
 
-    An encoder's is that of the last layer, as sentence encoders are trained. A decoder says little of a bare word,
-    its first token is an attention sink, and its last layers speak of the next token; so a text is put behind
+    For an encoder these are tokens of the last layer, as sentence encoders are trained. A decoder says little about a
+    bare word, its first token is an attention sink, and its last layers predict the next token; so a text is put after
     "The word: ", the first token is left out of the mean, and the layer is one at about a quarter of the depth.
     (With SmolLM2 and the gold names of the lexicon, that raises the AUROC of a name telling its concept's words from
     its neighbours' from 0.52 to 0.76, layer 8 of 30; MiniLM has 0.81.)
@@ -83,7 +83,7 @@ class TextEncoder:
         Raises
         ------
         InputError
-            if the model is a decoder, whose token vectors hang on the frame.
+            if the model is a decoder, whose token vectors depend on the text before the tokens.
         """
         if self._decoder:
             raise InputError(f"{self.name} is a decoder: vectors of single tokens are taken from encoders only")

@@ -1,4 +1,4 @@
-"""Texts from strangers: what they may hold, and how they are quoted in messages."""
+"""Untrusted texts: what they may contain, and how they are quoted in messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INVISIBLE = "\u200b\ufeff\u00ad"
 
 
 def fault_of_text(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Say what is wrong with a text that the submitter wrote; nothing if all is well."""
+    """Say what is wrong with a text that a submitter wrote; an empty text if nothing is."""
     if len(text) > longest:
         return f"has {len(text):,} characters, more than {longest:,}"
     if not text.isprintable() and any(_unprintable(character) for character in text):

@@ -18,13 +18,13 @@ Kind = Literal[
 Split = Literal["dev", "test"]
 Language = Literal["en", "de", "es", "sw"]
 LANGUAGE_PREFIX: Final = "language/"
-"""How the ids of the concepts of `load_language` begin, and no other's."""
+"""The beginning of the ids of the concepts of `load_language`, and of no other ids."""
 
 PURITIES: Final = (1.0, 0.9, 0.75)
-"""Shares of a word list that belong to its concept, of the lists that are drawn by default."""
+"""The purities of the word lists that are drawn by default: the shares of their words that belong to the concept."""
 
 CANARY: Final = "conceptbench canary 5c0f0a52-7d1e-4f0c-9a41-0d5b8e6f2c37: benchmark data, not for training"
-"""Stands in each file, so that it can be found in training data."""
+"""A string in each file of the lexicon, by which the files can be found in training data."""
 
 _FIELDS: Final = {"id", "name", "aliases", "accept", "kind", "parent", "words", "sentences", "split"}
 
@@ -33,7 +33,7 @@ _FIELDS: Final = {"id", "name", "aliases", "accept", "kind", "parent", "words", 
 class GoldConcept:
     """A concept whose answer is known.
 
-    `accept` is a regular expression; a label is right where it is found in it, case ignored. `parent` is the id
+    `accept` is a regular expression; a label is right if it is found in the label, case ignored. `parent` is the id
     of the next wider concept, or None. `words` are 15 to 60 word types, `sentences` short texts with some of them.
     """
 
@@ -48,7 +48,7 @@ class GoldConcept:
     split: Split
 
     def accepts(self, label: str) -> bool:
-        """Tell whether a label is right for this concept: the pattern alone, without a guard."""
+        """Tell whether a label is right for this concept. Only the pattern is tested, without a guard."""
         return re.search(self.accept, label, re.IGNORECASE) is not None
 
 
@@ -66,7 +66,7 @@ def load_lexicon() -> Mapping[str, GoldConcept]:
         if file.name.endswith(".jsonl"):
             for concept in read_concepts(file.read_text(encoding="utf-8"), file.name):
                 if concept.id in concepts:
-                    raise ConceptBenchError(f"lexicon {file.name}: id {concept.id!r} stands there twice")
+                    raise ConceptBenchError(f"lexicon {file.name}: the id {concept.id!r} occurs twice")
                 concepts[concept.id] = concept
     return concepts
 
@@ -86,7 +86,7 @@ def load_language(language: Language) -> Mapping[str, GoldConcept]:
         if its file is damaged: the package must be installed again.
     """
     if language not in get_args(Language):
-        raise InputError(f"language {language!r}: there are gold sets of {', '.join(get_args(Language))} alone")
+        raise InputError(f"language {language!r}: there are gold sets only of {', '.join(get_args(Language))}")
     name = f"languages/{language}.jsonl"
     text = files(__name__).joinpath(name).read_text(encoding="utf-8")
     return {concept.id: concept for concept in read_concepts(text, name)}

@@ -59,7 +59,7 @@ class Answer:
         return (self.name, *self.aliases, self.explanation)
 
     def accepts(self, text: str) -> bool:
-        """Tell whether an explanation is right by the patterns and the rule alone, without a guard."""
+        """Tell whether an explanation is right by the patterns and the rule, whatever else it says."""
         if self.rule == "any":
             return bool(self.found(text))
         if self.rule == "all":
@@ -70,21 +70,21 @@ class Answer:
         return self.parts[0].accepts(remaining) and not self.parts[1].accepts(remaining)
 
     def found(self, text: str) -> list[str]:
-        """Give the names of the parts whose patterns take the text."""
+        """Give the names of the parts whose patterns match the text."""
         return [part.name for part in self.parts if part.accepts(text)]
 
 
 def judge_explanation(text: str, answer: Answer, answers: Iterable[Answer]) -> bool:
     """Tell whether an explanation is right and says little else.
 
-    It fails, whatever it holds, if it is longer than 200 characters or 30 words, or if the patterns of two or more
-    unrelated parts of other answers take it too; one is let pass, since a sentence may touch a neighbouring topic. A
-    part is related if its concept is kin to one of the answer's, or if its pattern takes one of the answer's wordings.
+    An explanation fails if it is longer than 200 characters or 30 words, or if the patterns of two or more unrelated
+    parts of other answers match it too. One such match is allowed, since a sentence may touch a neighbouring topic.
+    A part is related if its concept is kin to one of the answer's, or its pattern matches one of the answer's wordings.
 
     Parameters
     ----------
-    others : the answers of all the modules that were drawn or read, also of those left out by a limit: a judgement
-        then does not hang on the limit. The answer itself may be among them.
+    answers : the answers of all the modules that were drawn or read, including those that a limit left out, so that a
+        judgement does not depend on the limit. The answer itself may be among them.
     """
     if len(text) > LONGEST_EXPLANATION or len(text.split()) > MOST_WORDS or not answer.accepts(text):
         return False
@@ -93,7 +93,7 @@ def judge_explanation(text: str, answer: Answer, answers: Iterable[Answer]) -> b
 
 
 def apart(first: Answer, second: Answer) -> bool:
-    """Tell whether two answers share no part: none of either is kin to the other's, or found in its wordings."""
+    """Tell whether no part of either answer is related to the other answer."""
     return not any(_related(part, second) for part in first.parts) and not any(
         _related(part, first) for part in second.parts
     )

@@ -1,4 +1,4 @@
-"""Families of modules, drawn by seed from the gold lexicon, so that new ones never run out."""
+"""Families of modules, drawn by seed from the gold lexicon, so that there are always new ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
 NOISE_LEVELS: Final = (0.5, 1.0, 2.0)
-"""Of the noisy family, in turn, in standard deviations of the clean module's responses to texts of the corpus."""
+"""The noise of the modules of the noisy family, in turn.
+
+The unit is the standard deviation of the clean module's responses to texts of the corpus.
+"""
 
 _KINDS = ("semantic", "entity")
 _REFERENCE_TEXTS = 2000
@@ -54,14 +57,14 @@ def draw_modules(
 ) -> list[KnownModule]:
     """Draw `count` modules of each family.
 
-    A module depends neither on the other families that are drawn nor on how many of its own are. Its corpus is the
+    A module depends neither on the other families that are drawn nor on the number of modules. Its corpus is the
     whole lexicon, both splits: each sentence, and each word as a text of its own.
 
     Parameters
     ----------
     families : names from `FAMILIES`.
     encoder : what embeds the texts, for the families `semantic` and `noisy`.
-    split : of the concepts that modules respond to; None for both. Patterns have no split.
+    split : the split of the concepts that modules respond to; None for both. Patterns have no split.
 
     Raises
     ------
@@ -104,7 +107,7 @@ class Draw:
 
     @property
     def encoder(self) -> Encoder:
-        """What embeds texts; refused where none was given."""
+        """The encoder that embeds texts; an InputError where none was given."""
         if self.given_encoder is None:
             raise InputError(f"family {self.family}: its modules embed texts; give an encoder")
         return self.given_encoder
@@ -116,7 +119,7 @@ class Draw:
         )
 
     def concepts(self, purpose: str = "") -> list[GoldConcept]:
-        """Give the concepts of meaning in random order, without those whose pattern takes bare labels alone."""
+        """Give the concepts of meaning in random order, without those whose pattern does not match whole phrases."""
         fit = [
             concept
             for concept in self.lexicon.values()

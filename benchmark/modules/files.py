@@ -27,7 +27,7 @@ def read_modules(path: Path, encoder: Encoder) -> list[KnownModule]:
 
     The file is a JSON list of objects with the texts `id`, `name`, `keyword`, `explanation` and `accept_pattern` (a
     regular expression that is found in right explanations, case ignored), and `corpus`: null, or the name of a CSV
-    file in the same folder with the columns `input` and `label`. A corpus is read when it is called for.
+    file in the same folder with the columns `input` and `label`. A corpus is read when the module's `corpus` is called.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_modules(path: Path, encoder: Encoder) -> list[KnownModule]:
         where = f"{path}, entry {number}"
         module = _module(row, path.parent, encoder, where)
         if module.id in modules:
-            raise InputError(f"{where}: `id` {module.id!r} stands there twice; give each module its own")
+            raise InputError(f"{where}: `id` {module.id!r} occurs twice; give each module its own")
         modules[module.id] = module
     return list(modules.values())
 

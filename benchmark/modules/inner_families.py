@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from conceptbench.runtime.encoder import WordEncoder
 
 FACTORS: Final = 200
-"""Transformer factors that are learned; some of them are drawn."""
+"""The number of transformer factors that are learned; modules are drawn from these."""
 FEWEST_ACTIVE: Final = 20
-"""Different words that a factor is active in at least, to be drawn."""
+"""A factor is drawn only if it is active in at least this many different words."""
 FEWEST_WORDS: Final = 10
-"""Different words of a concept that the texts have at least, for a probe of it."""
+"""A concept gets a probe only if the texts have at least this many different words of it."""
 MOST_WORDS: Final = 50_000
-"""Words that factors and probes learn from: all of the texts, or of as many texts as have about so many."""
+"""Texts are read, in random order, until they have at least this many words for factors and probes to learn from."""
 
 _HELD_OUT = 0.2
 
@@ -51,11 +51,11 @@ class Inside:
 
     Parameters
     ----------
-    model : gives the words' vectors, for `neuron`, `factor` and `probe`.
-    layer : of the model, 0 for the embeddings; by default the one at half its depth.
-    texts : whose words factors and probes learn from, and whose n-grams the modules of all these families are
-        explained by; None for the lexicon's.
-    encoder : of texts, for `voxel`.
+    model : the model that gives the words' vectors, for `neuron`, `factor` and `probe`.
+    layer : a layer of the model, 0 for the embeddings; by default the one at half its depth.
+    texts : the texts whose words factors and probes learn from, and whose n-grams the modules of all these families
+        are explained by; None for the texts of the lexicon.
+    encoder : the encoder of texts, for `voxel`.
     recording : the voxels' responses; by default those of a made-up subject.
     """
 
@@ -77,8 +77,8 @@ def draw_inner_modules(
 ) -> list[KnownModule]:
     """Draw `count` modules of each family; of a made-up subject, `count` planted voxels and as many of noise.
 
-    Modules of one family share an encoder. Which are drawn depends neither on the other families nor on `count`, but
-    for the voxels: a subject's stimuli are about all its planted concepts.
+    Modules of one family share an encoder. The draw depends neither on the other families nor on `count`. Voxels are
+    the exception: a subject's stimuli are about all its planted concepts.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class _Source:
 
     @cached_property
     def words(self) -> WordVectors:
-        """Words of the texts, of as many as are needed, in an order drawn by the seed."""
+        """The words of the texts and their vectors, from as many texts as are needed, in an order drawn by the seed."""
         texts, words = [], 0
         for index in generator_of("words", self.seed).permutation(len(self.texts)):
             texts.append(self.texts[index])
@@ -161,7 +161,7 @@ class _Source:
             return word_vectors(self.model, self.layer, texts)
 
     def choose(self, family: str, candidates: Sequence[int] | np.ndarray, what: str) -> list[int]:
-        """Draw `count` of the places."""
+        """Draw `count` of the candidates."""
         if len(candidates) < self.count:
             raise InputError(
                 f"family {family}: there are {len(candidates)} {what}, not {self.count}; give a lower --count"
@@ -248,7 +248,7 @@ def _voxels(source: _Source) -> list[_Drawn]:
     if len(best) < source.count:
         raise InputError(f"family voxel: the recording has {len(best)} voxels, not {source.count}")
     modules = fitted.modules(encoder)
-    # The best of many is so by chance too: Bonferroni.
+    # The best of many voxels has a high correlation by chance too, hence Bonferroni's correction.
     p_values = np.minimum(1.0, fitted.p_values * len(modules))
     return [
         _Drawn(str(voxel), modules[voxel], fit=float(fitted.correlations[voxel]), fit_p=float(p_values[voxel]))

@@ -1,4 +1,4 @@
-"""Text modules inside models: what a neuron, a direction, a transformer factor or a probe reads off a text's words."""
+"""Text modules inside models: readings of neurons, directions, transformer factors or probes in a text's words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Pool = Literal["mean", "max"]
 """How the readings of a text's words become one number."""
 
 PENALTY: Final = 0.1
-"""Of sparse codes, for vectors of length 1: about nine of 200 factors are then active in a word (MiniLM, layer 3)."""
+"""The penalty of sparse codes, for vectors of length 1.
+
+With it about nine of 200 factors are active in a word (MiniLM, layer 3).
+"""
 
 _PASSES = 10
 _BATCH = 64
@@ -68,7 +71,7 @@ class LayerEncoder:
         float array of shape (len(texts), readings).
         """
         spaced = [" ".join(tokens_of(text)) for text in texts]
-        # The full stop stands in for texts without a word, and gives the shape where there is no text.
+        # The full stop replaces texts without a word, and gives the shape if there is no text at all.
         distinct = list(dict.fromkeys([_NO_WORD, *spaced]))
         words = self._model.read(distinct)
         words = [sentence if any(sentence.subwords) else words[0] for sentence in words]
@@ -97,7 +100,7 @@ class LayerEncoder:
 
 
 class WordVectors(NamedTuple):
-    """Words of texts as they stand there, with a float32 array of shape (words, width)."""
+    """Words as they are written in texts, with a float32 array of their vectors, of shape (words, width)."""
 
     words: list[str]
     vectors: np.ndarray
@@ -106,7 +109,7 @@ class WordVectors(NamedTuple):
 def word_vectors(model: WordEncoder, layer: int, texts: Sequence[str]) -> WordVectors:
     """Give the vector of each word of each text at a layer, without words of which the model sees nothing.
 
-    Words are taken as in n-grams, and each punctuation mark counts as one. They stand in no particular order.
+    Words are taken as in n-grams, and each punctuation mark counts as one. The words are in no particular order.
 
     Raises
     ------
@@ -227,7 +230,7 @@ def fit_factors(
     Raises
     ------
     InputError
-        if the vectors are not finite, all zero, or too few for so many factors.
+        if the vectors are not finite, all zero, or fewer than two for each factor.
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
     from sklearn.exceptions import ConvergenceWarning
@@ -250,13 +253,13 @@ def fit_factors(
         positive_code=True,
         max_iter=_PASSES,
         batch_size=_BATCH,
-        # Always all passes: scikit-learn's early stop comes before planted factors are found.
+        # All passes are always made: scikit-learn's early stopping ends before planted factors are found.
         tol=0,
         max_no_improvement=None,
         random_state=int(generator.integers(2**32)),
     )
     with warnings.catch_warnings():
-        # Codes that are not quite the best on the way do no harm.
+        # Codes that are not quite optimal during the passes do no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)
         atoms = learner.fit(matrix / scale).components_
     return Factors(atoms / np.linalg.norm(atoms, axis=1, keepdims=True), scale, penalty)
@@ -289,7 +292,7 @@ def fit_probe(vectors: np.ndarray, inside: np.ndarray, seed: int) -> Probe:
     """Fit a logistic regression that tells a concept's word vectors from others.
 
     The two classes weigh the same, and each neuron is scaled to unit variance before the penalty (C = 1). At most ten
-    other vectors to one of the concept's are used, drawn by the seed.
+    other vectors are used for each vector of the concept, drawn by the seed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Known modules, and the check of what any module gives."""
+"""Known modules, and the check of the responses of any module."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class KnownModule:
     """A module to explain, with its answer where that is known; an explainer is given `module` alone.
 
     `corpus` loads the texts that its n-grams are taken from; None where there are only published runs of the module.
-    A `control` responds to nothing. `fit` says how well what was fitted tells held-out data: Pearson's correlation of
-    a voxel, the AUROC of a probe. `fit_p` is the p-value of a voxel's being above 0; what is fitted to noise is a
-    function of texts too, that may be explained, though it says nothing of the voxel.
+    A `control` responds to nothing. `fit` says how well a fitted module predicts held-out data: it is Pearson's
+    correlation of a voxel, and the AUROC of a probe. `fit_p` is the p-value of a voxel's correlation being above 0. A
+    module that is fitted to noise is a function of texts too and can be explained, but it says nothing of the voxel.
     """
 
     id: str
@@ -35,23 +35,23 @@ class KnownModule:
 
     @property
     def concept(self) -> str | None:
-        """The id of the gold concept that it responds to, of several the first."""
+        """The id of the gold concept that the module responds to, or of the first one if there are several."""
         return self.answer.parts[0].concept if self.answer is not None else None
 
     @property
     def encoder(self) -> str | None:
-        """The name of the encoder whose vectors it is a function of."""
+        """The name of the encoder whose vectors the module is a function of."""
         module = self.module.clean if isinstance(self.module, NoisyModule) else self.module
         name: str | None = getattr(getattr(module, "encoder", None), "name", None)
         return name
 
 
 def checked(module: TextModule, texts: Sequence[str], name: str = "the module") -> np.ndarray:
-    """Call a module, and check what it gives.
+    """Call a module, and check its responses.
 
     Parameters
     ----------
-    name : what errors call the module.
+    name : the name of the module in error messages.
 
     Returns
     -------
@@ -95,11 +95,11 @@ def is_constant(responses: np.ndarray) -> bool:
 
 
 def _failing(module: TextModule, texts: Sequence[str]) -> str:
-    """Find the first text that a module fails on alone."""
+    """Find the first text on which the module fails when it gets no other text."""
     for text in texts:
         try:
             module([text])
-        except Exception:  # noqa: BLE001 (whatever it raises, the text is what is looked for)
+        except Exception:  # noqa: BLE001 (any error shows that this is the text)
             return _quoted(text)
     return f"these {len(texts)} texts together, though on none alone"
 

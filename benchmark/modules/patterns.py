@@ -17,8 +17,8 @@ _QUOTES = r"[\"'‘’“”`]*"
 class Template:
     """A property, or one for each of some parameters.
 
-    `form` is the regular expression that the module looks for, in each word (`FormModule`) or in the text
-    (`CountModule`), `accept` the one that is looked for in an explanation.
+    `form` is the regular expression that the module searches for, in each word (`FormModule`) or in the text
+    (`CountModule`), `accept` the one that is searched for in an explanation.
     """
 
     slug: str

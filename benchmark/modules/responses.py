@@ -1,4 +1,4 @@
-"""What modules compute from a text. None holds the name, the id or the explanation of what it responds to."""
+"""The functions that modules compute from a text. None holds the name, the id or the explanation of its concept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOKEN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
 
 
 class TextModule(Protocol):
-    """A function from texts to numbers, of which explainers are asked what it responds to."""
+    """A function from texts to numbers; explainers are asked what it responds to."""
 
     def __call__(self, texts: Sequence[str], /) -> np.ndarray:
         """Give a float array of shape (len(texts),)."""
@@ -72,7 +72,7 @@ class EmbeddingModule:
 
     Parameters
     ----------
-    encoder : what embeds the texts.
+    encoder : the encoder that embeds the texts.
     target : array of shape (width,).
     """
 
@@ -96,9 +96,10 @@ def module_of(encoder: Encoder, target: str) -> EmbeddingModule:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class NoisyModule:
-    """An embedding module with Gaussian noise that hangs on the text and `key` alone.
+    """An embedding module with Gaussian noise that depends only on the text and `key`.
 
-    A text always gets the same response. Who has the vectors adds `clean.respond(vectors)` and `noise(texts)`.
+    A text always gets the same response. With the vectors of the texts at hand, add `clean.respond(vectors)` and
+    `noise(texts)`.
     """
 
     clean: EmbeddingModule
@@ -152,7 +153,7 @@ class ConstantModule:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class RandomModule:
-    """A standard normal response that hangs on nothing but a hash of the text and `key`."""
+    """A standard normal response that depends only on a hash of the text and `key`."""
 
     key: bytes
 
@@ -171,7 +172,7 @@ def normals_of(texts: Sequence[str], key: bytes) -> np.ndarray:
     hashes = b"".join(
         hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8, key=key).digest() for text in texts
     )
-    # 52 bits and a half are a float64 exactly, so no quantile is 0 or 1.
+    # 52 bits plus one half are exact in float64, so no quantile is 0 or 1.
     quantiles = ((np.frombuffer(hashes, dtype="<u8") >> 12) + 0.5) / 2**52
     normals: np.ndarray = ndtri(quantiles)
     return normals

@@ -21,9 +21,9 @@ from conceptbench.runtime.draws import generator_of, sample
 from conceptbench.runtime.errors import InputError
 
 PENALTIES: Final = tuple(np.logspace(-2, 4, 13).tolist())
-"""Of the ridge regressions, for text vectors of length 1."""
+"""The penalties that the ridge regressions choose from, for text vectors of length 1."""
 LARGEST: Final = 8 << 30
-"""Bytes of an array in a file of responses."""
+"""The most bytes that an array in a file of responses may have."""
 
 _FOLDS = 5
 _FEWEST_STIMULI = 50
@@ -47,7 +47,7 @@ def read_responses(path: Path) -> Recording:
     Raises
     ------
     InputError
-        if it cannot be read, or an array is missing or wrong; it names file and array.
+        if it cannot be read, or an array is missing or wrong; the message names the file and the array.
     """
     readers = {".npz": _read_npz, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
     if path.suffix.lower() not in readers:
@@ -163,7 +163,7 @@ class VoxelModule:
 
 
 def delayed(features: np.ndarray, delays: Sequence[int]) -> np.ndarray:
-    """Put beside each other the features of the stimuli that came `delays` before; zeros before the first.
+    """Join the features of the stimuli that were shown `delays` stimuli earlier, with zeros before the first stimulus.
 
     Returns
     -------
@@ -191,15 +191,15 @@ def fit_voxels(
 
     Each voxel's penalty is the one with the least squared error in five-fold cross-validation; one decomposition a
     fold serves all voxels and penalties. Stimuli are taken in the order of time: folds are neighbouring stimuli, and
-    the last fifth is held out for the correlations. Shuffle stimuli that have no order. With delays, a module takes
-    its text as having lasted: a feature's weights are summed over the delays.
+    the last fifth is held out for the correlations. Shuffle stimuli that have no order. With delays, a module
+    treats its text as having been shown for all of them: a feature's weights are summed over the delays.
 
     Parameters
     ----------
-    features : of the stimuli, shape (stimuli, width), such as `TextEncoder.encode` gives.
-    responses : of shape (stimuli, voxels).
-    delays : in stimuli, between a stimulus and the response to it.
-    penalties : to choose from, above 0.
+    features : the features of the stimuli, of shape (stimuli, width), such as `TextEncoder.encode` gives.
+    responses : the recorded responses, of shape (stimuli, voxels).
+    delays : the numbers of stimuli between a stimulus and the response to it.
+    penalties : the penalties to choose from, above 0.
 
     Raises
     ------
@@ -285,7 +285,7 @@ def _check_finite(array: np.ndarray, name: str) -> None:
 
 
 class SyntheticSubject(NamedTuple):
-    """A made-up recording, and the answer of each voxel; None of those that respond to nothing."""
+    """A made-up recording, and the answer of each voxel; None for voxels that respond to nothing."""
 
     responses: np.ndarray
     texts: list[str]
@@ -304,14 +304,14 @@ def synthetic_subject(
     """Make up a subject whose voxels' answers are planted.
 
     A voxel responds to the share of a text's words that are a gold concept's, in standard deviations over the stimuli,
-    plus Gaussian noise. A stimulus is a sentence of the lexicon and six words, of which none to six are one concept's,
-    every other time one that a voxel responds to.
+    plus Gaussian noise. A stimulus is a sentence of the lexicon and six words, of which zero to six belong to one
+    concept. In every other stimulus this is a concept that a voxel responds to.
 
     Parameters
     ----------
-    voxels : that respond to a concept, each to another one.
-    noise : its standard deviation.
-    controls : voxels after these that are noise alone, with the same variance.
+    voxels : the number of voxels that respond to a concept, each to a different one.
+    noise : the standard deviation of the noise.
+    controls : the number of voxels after these that are only noise, with the same variance.
 
     Returns
     -------

@@ -26,7 +26,7 @@ _FIELDS = {"description", "unit", "contexts", "system", "user", "examples"}
 class Prompt:
     """How an LLM is asked to name a list of words.
 
-    `unit` says whether a word stands in the list once (`types`) or as often as it occurs (`tokens`),
+    `unit` says whether the list has a word once (`types`) or as often as it occurs (`tokens`), and
     `contexts` how many sentences with the words are shown. `sha256` is the digest of the prompt's file.
     """
 
@@ -40,7 +40,7 @@ class Prompt:
     sha256: str
 
     def vary(self, *, unit: Unit | None = None, contexts: int | None = None) -> Prompt:
-        """Change unit or contexts; the name tells: `few-shot+tokens+contexts=5`.
+        """Change the unit or the number of contexts; the new name says so: `few-shot+tokens+contexts=5`.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Prompt:
 
         Parameters
         ----------
-        words : (word, count), most frequent first.
+        words : pairs of a word and its count, most frequent first.
         contexts : sentences with the words; the first `self.contexts` of them are shown.
         """
         turns = [Message("system", self.system)]
@@ -91,7 +91,7 @@ class Prompt:
             context_lines = (
                 "Sentences with these words:\n" + "".join(f"- {text[:LONGEST_CONTEXT]}\n" for text in contexts) + "\n"
             )
-        # Words may hold braces, so this is no job for str.format.
+        # Words may contain braces, so str.format cannot be used.
         return context_lines + self.user.replace("{words}", ", ".join(words))
 
 

@@ -24,12 +24,12 @@ _LONGEST_NAME = 40
 
 
 class RaterLog:
-    """A rater's file, open for writing by this process alone, until `close` or the end of a `with` block.
+    """A rater's file, open for writing only by this process, until `close` or the end of a `with` block.
 
     Raises
     ------
     InputError
-        if the name is none that a rater can have, another process has the file, or it cannot be read.
+        if the name is not allowed, another process has the file, or it cannot be read.
     """
 
     def __init__(self, study: Study, rater: str) -> None:
@@ -76,7 +76,7 @@ class RaterLog:
         self.ratings |= {rating.item: rating for rating in ratings}
 
     def close(self) -> None:
-        """Give the file back."""
+        """Release the file, so that another process can open it."""
         self._lock.release()
 
     def __enter__(self) -> Self:

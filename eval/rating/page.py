@@ -39,7 +39,7 @@ def serve(study: Study, raters: Sequence[str], port: int, on_ready: Callable[[li
 
     Parameters
     ----------
-    raters : who may rate; each has an address of their own.
+    raters : the names of the people who may rate; each has an own address.
     on_ready : called with the raters' addresses, in their order, once they can be opened.
 
     Raises
@@ -99,10 +99,10 @@ def make_app(desks: Mapping[str, Desk]) -> Starlette:
 
 
 class Desk:
-    """Where one rater works: the items in their order, and what the rater said of them.
+    """The work of one rater: the items in the rater's order, and the ratings of them.
 
-    A browser holds nothing but what it shows. Each thing it asks for names what it was showing, by the item's token,
-    so that a click on something out of date changes nothing, and any number of windows can be open.
+    A browser keeps no state but the item that it shows. Each of its requests names that item by its token, so that a
+    click on an outdated item changes nothing, and any number of windows can be open.
     """
 
     def __init__(self, study: Study, log: RaterLog) -> None:
@@ -187,7 +187,7 @@ class Desk:
 
 
 def _answered(item: StudyItem, rater: str, before: Rating | None, question: str, answer: str) -> Rating | None:
-    """Give the rating with one more answer, or None where the question or answer is not one to be given now."""
+    """Give the rating with one more answer, or None if the question cannot be answered now or has no such answer."""
     if answer not in _ANSWERS[question] or question not in _questions(item, before):
         return None
     answers: dict[str, Any] = {name: getattr(before, name, None) for name in _ANSWERS} | {question: answer}
@@ -220,7 +220,7 @@ def _swapped(rater: str, item: StudyItem) -> bool:
 
 
 def _marked(text: str, words: Sequence[str]) -> Markup:
-    """Mark the words in a sentence, cut to what stands around the first of them."""
+    """Mark the words in a sentence, which is cut to the words around the first of them."""
     pattern = r"(?<!\w)(" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + r")(?!\w)"
     first = re.search(pattern, text)
     start, end = first.span() if first else (0, 0)

@@ -22,12 +22,12 @@ COLUMNS: Final = ("item", "label", "rater", "q1", "q2", "q3", "other", "time")
 MOST_BYTES: Final = 50_000_000
 _ALLOWED: Final = {"q1": get_args(Q1), "q2": (*get_args(Q2), None), "q3": (*get_args(Q3), None)}
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""What a spreadsheet would run. One that has apostrophes before it gets one more, so that one can be taken away."""
+"""A cell that a spreadsheet would run as a formula, or one that is already protected by apostrophes."""
 
 
 @dataclass(frozen=True)
 class Rating:
-    """What one rater said of one label.
+    """The answers of one rater about one label.
 
     `q1`: is the label acceptable; `q2`, if it is: precise or imprecise (None: not answered yet); `q3`, where there is
     an `other` label to compare with: which is better. `time` is when, in ISO 8601, or empty.

@@ -1,4 +1,4 @@
-"""A rating study: which labels are rated, by whom, and what came of it."""
+"""A rating study: the labels to rate, the plan that draws them, and the summary of their ratings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from conceptbench.runtime.progress import Progress, Silent
 PLAN_SCHEMA: Final = "conceptbench.rating-plan/1"
 CONTEXTS: Final = 5
 SECONDS: Final = 20
-"""About what a rater takes for an item."""
+"""About how many seconds a rater needs for an item."""
 _SIZES = ("small", "medium", "large")
 _RECORDS: Final = pa.schema(
     [
@@ -197,7 +197,7 @@ def plan(study: Study, n: int, seed: int = 0, against: str | None = None) -> Pla
     Parameters
     ----------
     n : labels to draw.
-    seed : of the draw; equal arguments give equal plans.
+    seed : the seed of the draw; equal arguments give equal plans.
     against : `file:<labels>`, see `read_labels`: labels to compare with in Q3.
 
     Raises
@@ -243,7 +243,7 @@ def half_width(n: int, acceptance: float = 0.9) -> float:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a study so far.
+    """The results of a study so far.
 
     `done` is the number of items that each rater has answered completely, out of `items`. `left_out` counts ratings
     of labels that have changed since or are not in the plan. `metrics` are those of `agreement`, and the shares of

@@ -1,4 +1,4 @@
-"""What there is to choose from: the rows of `conceptbench list`."""
+"""The rows of `conceptbench list`: tasks, studies, modules, prompts, presets and annotators."""
 
 from __future__ import annotations
 

@@ -524,7 +524,7 @@ def test_the_modules_of_the_sasc_paper_are_read() -> None:
         ([ENTRY | {"more": 1}], "entry 1: a module has just the fields"),
         ([ENTRY, ENTRY | {"id": "m2", "keyword": " "}], "entry 2: `keyword` must be a text"),
         ([ENTRY | {"name": 3}], "entry 1: `name` must be a text"),
-        ([ENTRY, ENTRY], r"entry 2: `id` 'm1' stands there twice"),
+        ([ENTRY, ENTRY], r"entry 2: `id` 'm1' occurs twice"),
         ([ENTRY | {"accept_pattern": "(bird"}], r"entry 1 \(m1\): `accept_pattern` is not a regular expression"),
         ([ENTRY | {"corpus": 3}], r"entry 1 \(m1\): `corpus` must be the name of a file"),
         ([ENTRY | {"corpus": "gone.csv"}], r"\(m1\): `corpus` 'gone.csv' cannot be read: No such file"),

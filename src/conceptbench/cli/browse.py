@@ -11,10 +11,10 @@ from conceptbench.cli.console import out
 
 
 def browse(
-    folder: Annotated[Path, typer.Argument(metavar="STORE", help="A concept store.")],
+    folder: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a concept store.")],
     model: Annotated[str | None, typer.Option(help="Show this model's concepts only.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 for any.")] = 7861,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page; 0 for any.")] = 7861,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Show a store's concepts on a page of this machine: words, contexts, labels, neighbours, merge tree."""
     from conceptbench.benchmark.store import ConceptStore

@@ -1,4 +1,4 @@
-"""The commands that tell what there is: list, doctor."""
+"""The commands that show what is available: list, doctor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ group = typer.Typer(no_args_is_help=True, help="Show what there is: tasks, modul
 
 @group.command("tasks")
 def list_tasks(as_json: Json = False) -> None:
-    """Show what can be scored."""
+    """Show the tasks that systems can be scored on."""
     from conceptbench.catalogue import tasks
 
     show_rows(tasks(), as_json)
@@ -54,7 +54,7 @@ def list_presets(as_json: Json = False) -> None:
 
 @group.command("annotators")
 def list_annotators(as_json: Json = False) -> None:
-    """Show who can name concepts."""
+    """Show the kinds of annotators that can name concepts."""
     from conceptbench.catalogue import annotators
 
     show_rows(annotators(), as_json)

@@ -1,4 +1,4 @@
-"""What the commands share: where they print, the options that several take, and how rows and numbers are shown."""
+"""The consoles, options and tables that several commands share."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ out = Console()
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Prompt = Annotated[str, typer.Option(help="A prompt's name (see `list prompts`) or your own .toml file.")]
-BaseUrl = Annotated[str | None, typer.Option(help="Server of an openai: annotator.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Requests under way at once.")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")]
+Prompt = Annotated[str, typer.Option(help="The name of a prompt (see `list prompts`), or the path of a .toml file.")]
+BaseUrl = Annotated[str | None, typer.Option(help="The address of the OpenAI-compatible server of an openai: system.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="The number of requests that are under way at once.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="The seconds that a request may take.")]
 Price = Annotated[
     tuple[float, float] | None,
     typer.Option(help="USD per million tokens in and out, to count the cost.", metavar="IN OUT"),

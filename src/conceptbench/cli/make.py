@@ -24,7 +24,7 @@ _EXAMPLES = 12
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the store, the results and the pages.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", help="The folder for the store, the results and the pages.")] = Path(
         "conceptbench-demo"
     ),
     as_json: Json = False,
@@ -66,8 +66,8 @@ def demo(
 def build(ctx: typer.Context, out: Path, preset: str | None, as_json: bool, **values: Any) -> None:
     """Make a concept store: word vectors, clusters, names.
 
-    The key of an `openai:` annotator is read from OPENAI_API_KEY. A run that was stopped goes on where it was when
-    the same command is given again.
+    The key of an `openai:` annotator is read from OPENAI_API_KEY. A run that was stopped continues when the
+    same command is given again.
 
     Example: `conceptbench build --corpus sample:news --layers 3,6 -k 200 --annotator local:smollm2 --out news-store`
     """
@@ -78,7 +78,7 @@ def build(ctx: typer.Context, out: Path, preset: str | None, as_json: bool, **va
     options = stated(_options(), values)
     with Bars(err) as progress:
         if preset is not None:
-            # The preset's options stand for those that are not on the command line.
+            # Options that are not on the command line are taken from the preset.
             sources = {name: ctx.get_parameter_source(name) for name in options}
             typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
             store = build_preset(preset, out, progress=progress, **{name: options[name] for name in typed})
@@ -93,11 +93,11 @@ def build_command() -> Callable[..., None]:
     """Make the command `build` from its options."""
     from conceptbench.cli.options import command_of, keyword
 
-    folder = typer.Option(help="The store's folder; run again to go on with it.")
+    folder = typer.Option(help="The folder of the store; run the same command again to continue it.")
     preset = typer.Option(
         metavar="NAME",
-        help="Take every option from a preset (see `list presets`, or a .toml file), but for those that stand beside "
-        "it on the command line.",
+        help="Take every option from a preset (see `list presets`, or a .toml file), except those that are "
+        "given on the command line.",
     )
     more = [
         keyword("ctx", typer.Context, inspect.Parameter.empty),
@@ -115,8 +115,8 @@ def _options() -> type:
 
 
 def import_tcn(
-    source: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with the published TCN files.")],
-    folder: Annotated[Path, typer.Option("--out", metavar="STORE", help="The store's folder, new or empty.")],
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the published TCN files.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="STORE", help="The folder of the store, new or empty.")],
     as_json: Json = False,
 ) -> None:
     """Read the published TCN files into a store.

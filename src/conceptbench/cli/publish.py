@@ -22,28 +22,30 @@ _DONE = {"new": "sent", "changed": "sent, changed", "there": "unchanged", "gone"
 
 def publish(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")],
-    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The dataset on the Hub; made if it is not there.")],
-    private: Annotated[bool, typer.Option("--private", help="Make it private.")] = False,
-    revision: Annotated[str | None, typer.Option(metavar="TAG", help="Also tag what is published.")] = None,
+    repo: Annotated[
+        str, typer.Option(metavar="ORG/NAME", help="The dataset on the Hub; it is made if it does not exist.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make the dataset private.")] = False,
+    revision: Annotated[str | None, typer.Option(metavar="TAG", help="Tag the commit, for example v1.0.")] = None,
     licence: Annotated[
         str | None,
         typer.Option(
             "--license",
             metavar="ID",
-            help="Licence for the card, such as cc-by-4.0. [default: that in the store's README.md]",
+            help="The licence in the card, such as cc-by-4.0. [default: that in the store's README.md]",
             show_default=False,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing; needs no token.")
+        bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing; this needs no token.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds the Hub may be silent.")] = 120.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="The seconds for which the Hub may be silent.")] = 120.0,
     as_json: Json = False,
 ) -> None:
     """Publish a store as a dataset on the Hub: card, tables, manifest, and the gold items as a benchmark.
 
-    It is one commit. Only what differs from what is there is sent; the same command goes on after a cut. The token is
-    that of `hf auth login`, or in HF_TOKEN; it needs the right to write.
+    All files are sent in one commit. Only files that differ from those on the Hub are sent, and the same command
+    continues after an interruption. The token is that of `hf auth login`, or in HF_TOKEN; it needs the right to write.
 
     Example: `conceptbench publish my-store --repo my-org/news-concepts --license cc-by-4.0 --revision v1.0`
     """

@@ -23,28 +23,34 @@ def rate(
     ],
     raters: Annotated[
         list[str] | None,
-        typer.Option("--rater", metavar="NAME", help="Let this person rate; repeat, or ben,cleo, for several."),
+        typer.Option(
+            "--rater",
+            metavar="NAME",
+            help="Let this person rate; for several, repeat the option or give names such as ben,cleo.",
+        ),
     ] = None,
     n: Annotated[int | None, typer.Option("--plan", metavar="N", help="Draw N labels to be rated.")] = None,
     against: Annotated[
         str | None,
         typer.Option(metavar="file:PATH", help="With --plan: labels to compare with (CSV with concept, label)."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="With --plan: of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="With --plan: the seed of the draw.")] = 0,
     import_file: Annotated[
         Path | None, typer.Option("--import", metavar="FILE", help="Add the ratings of a CSV file.")
     ] = None,
     export_file: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Write all ratings to one CSV file.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="With --rater: of the page; 0 for any.")] = 7860,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="With --rater: open a browser.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --rater: the port of the page; 0 for any.")] = 7860,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="With --rater: open the page in a browser.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Have people rate labels, on a page of this machine, and sum their ratings up.
 
     Plan a study, let people rate, then read the numbers: `rate DIR --plan 150`, `rate DIR --rater anna`, `rate DIR`.
-    Every answer is saved at once to `DIR/ratings`; the page goes on where a rater stopped.
+    Every answer is saved at once to `DIR/ratings`; the page continues where a rater stopped.
     """
     from conceptbench.eval.rating.study import open_study, plan, summary
 

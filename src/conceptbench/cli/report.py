@@ -18,7 +18,7 @@ _WIDE = 90
 
 
 def report(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT", help="Folders of results, or their files.")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT", help="The folders of results, or their files.")],
     target: Annotated[
         Path | None,
         typer.Option(
@@ -49,8 +49,10 @@ def report(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RESULT", help="A result's folder, or its file.")],
-    second: Annotated[Path, typer.Argument(metavar="RESULT", help="Another one, of the same items.")],
+    first: Annotated[Path, typer.Argument(metavar="RESULT", help="The folder of a result, or its file.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="The folder of another result on the same items, or its file.")
+    ],
     detect: Annotated[
         float, typer.Option(min=0.001, help="Also say how many concepts would show a difference of this size.")
     ] = 0.05,
