@@ -98,11 +98,17 @@ class LLMOptions:
             recorded=public_url,
         ),
     ] = None
-    concurrency: Annotated[Positive, Option("Requests under way at once.", panel=LLM_PANEL)] = 8
-    timeout: Annotated[float, Field(ge=0.1), Option("Seconds that a request may take.", panel=LLM_PANEL)] = 60.0
+    concurrency: Annotated[
+        Positive, Option("The number of requests that may be under way at once.", panel=LLM_PANEL)
+    ] = 8
+    timeout: Annotated[float, Field(ge=0.1), Option("The seconds that a request may take.", panel=LLM_PANEL)] = 60.0
     price: Annotated[
         tuple[float, float] | None,
-        Option("USD per million tokens in and out, to count the cost.", metavar="IN OUT", panel=LLM_PANEL),
+        Option(
+            "The price in USD per million tokens in and out, with which the cost is counted.",
+            metavar="IN OUT",
+            panel=LLM_PANEL,
+        ),
     ] = None
 
     def client_options(self) -> dict[str, Any]:

@@ -50,6 +50,16 @@ def report(
         if a result cannot be read, or was given twice.
     ConceptBenchError
         if a metric computed again is not that of the file; then nothing is written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from conceptbench.eval.run import evaluate
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = evaluate("annotation", annotator="lexical", limit=2, purities=[1.0], out=f"{folder}/lexical")
+    ...     [page] = report([f"{folder}/lexical"], out=f"{folder}/report.md", recompute=True)
+    ...     print(page.read_text().splitlines()[0])
+    # Results of lexical
     """
     targets = _targets(Path(out or "."))
     progress = progress or Silent()

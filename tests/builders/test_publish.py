@@ -24,9 +24,8 @@ from conceptbench.benchmark.schema import CONCEPTS
 from conceptbench.benchmark.store import ConceptStore
 from conceptbench.builders.harness import gold_items
 from conceptbench.builders.publish import collect, publish
-from conceptbench.eval.annotation import evaluate_annotation
-from conceptbench.eval.annotation.collect import item_scores
 from conceptbench.eval.annotation.items import limited
+from conceptbench.eval.run import evaluate, open_run
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.progress import Silent
 
@@ -623,6 +622,6 @@ def test_inspect_runs_the_benchmark_and_scores_as_we_do(
 
     labels = tmp_path / "replies.jsonl"
     labels.write_text("".join(json.dumps({"concept": item, "label": said}) + "\n" for item, said in replies.items()))
-    result = evaluate_annotation(annotator=f"file:{labels}", out=tmp_path / "ours", limit=6)
-    assert item_scores(tmp_path / "ours", result).values["gold_includes"] == scores
+    result = evaluate("annotation", annotator=f"file:{labels}", out=tmp_path / "ours", limit=6)
+    assert open_run(tmp_path / "ours").item_scores.values["gold_includes"] == scores
     assert result.metrics["gold_includes"].value == log["results"]["scores"][0]["metrics"]["accuracy"]["value"]

@@ -11,7 +11,7 @@ import pytest
 
 from conceptbench.benchmark.modules import FAMILIES, INNER_FAMILIES
 from conceptbench.eval.annotation.studies import STUDIES
-from conceptbench.eval.run import TASKS
+from conceptbench.eval.tasks import PACKAGED
 
 TEXT = "\n".join(
     f"The {'quick' if i % 2 else 'slow'} cat number {i} ran home from Paris , said Ann ." for i in range(40)
@@ -133,12 +133,13 @@ def test_list_shows_what_there_is(tmp_path: Path) -> None:
     rows = json.loads(run("list", "annotators", "--json", cwd=tmp_path).stdout)
     assert {row["annotator"] for row in rows} >= {"lexical", "local:smollm2", "openai:<model>"}
     for what, key, expected in (
-        ("tasks", "task", TASKS),
-        ("studies", "study", STUDIES),
+        ("tasks", "task", PACKAGED),
         ("modules", "family", [*FAMILIES, *INNER_FAMILIES]),
     ):
         rows = json.loads(run("list", what, "--json", cwd=tmp_path).stdout)
         assert [row[key] for row in rows] == list(expected)
+    rows = json.loads(run("list", "studies", "--json", cwd=tmp_path).stdout)
+    assert [row["study"] for row in rows if row["task"] == "annotation"] == list(STUDIES)
 
 
 def test_doctor_finds_what_is_there_and_names_the_command_for_what_is_not(tmp_path: Path) -> None:
