@@ -98,14 +98,12 @@ class LLMOptions:
             recorded=public_url,
         ),
     ] = None
-    concurrency: Annotated[
-        Positive, Option("The number of requests that may be under way at once.", panel=LLM_PANEL)
-    ] = 8
+    concurrency: Annotated[Positive, Option("Requests that may be under way at once.", panel=LLM_PANEL)] = 8
     timeout: Annotated[float, Field(ge=0.1), Option("The seconds that a request may take.", panel=LLM_PANEL)] = 60.0
     price: Annotated[
         tuple[float, float] | None,
         Option(
-            "The price in USD per million tokens in and out, with which the cost is counted.",
+            "USD per million tokens in and out, with which the cost is counted.",
             metavar="IN OUT",
             panel=LLM_PANEL,
         ),
