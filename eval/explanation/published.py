@@ -19,7 +19,7 @@ from conceptbench.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class PublishedRun:
-    """A row of a file of published runs, which may have more columns; candidates stand best first.
+    """A row of a file of published runs, which may have more columns; candidates are best first.
 
     `relevant` and `irrelevant` are the strings that fit each candidate, and those that do not.
     """

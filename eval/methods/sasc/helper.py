@@ -163,5 +163,5 @@ def _from_json(text: str) -> list[str] | None:
 
 
 def _listed(phrases: Sequence[str]) -> str:
-    """Put the strongest last, next to the question, where a small model heeds them most."""
+    """Put the strongest last, next to the question, where they count most for a small model."""
     return _BETWEEN.join(reversed(phrases))

@@ -150,7 +150,7 @@ def test_wrong_options_are_named(
 
 def test_recorded_voxels_are_explained(tmp_path: Path, helper: Mapping[str, Any], one_layer_minilm: str) -> None:
     concept = load_lexicon()["semantic/computing"]
-    unrelated = [word for other in list(load_lexicon().values())[::40] for word in other.words]
+    unrelated = [word for rival in list(load_lexicon().values())[::40] for word in rival.words]
     texts = sample([*concept.words, *unrelated], 10**6, generator_of("order"))
     heard = np.isin(texts, concept.words) + 0.1 * np.random.default_rng(0).normal(size=len(texts))
     noise = np.random.default_rng(1).normal(size=(len(texts), 3))

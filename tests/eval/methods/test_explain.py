@@ -16,13 +16,17 @@ def test_one_module_is_explained(smollm2_folder: str) -> None:
     animals = {word.casefold() for word in lexicon["semantic/animals"].words}
 
     def module(texts: Sequence[str]) -> np.ndarray:
-        return np.array([float(bool(animals & set(one.casefold().split()))) for one in texts])
+        return np.array([float(bool(animals & set(text.casefold().split()))) for text in texts])
 
     corpus = [word for concept in list(lexicon.values())[::10] for word in concept.words] + list(animals)
-    found = explain(module, corpus, helper="local:smollm2", summaries=3, strings=5)
-    assert set(found.top_ngrams[: len(animals)]) <= animals | {one.casefold() for one in found.top_ngrams}
-    assert found.best is not None
-    assert found.candidates[0].score == max(one.score for one in found.candidates if one.score is not None)
+    explanation = explain(module, corpus, helper="local:smollm2", summaries=3, strings=5)
+    assert set(explanation.top_ngrams[: len(animals)]) <= animals | {
+        ngram.casefold() for ngram in explanation.top_ngrams
+    }
+    assert explanation.best is not None
+    assert explanation.candidates[0].score == max(
+        candidate.score for candidate in explanation.candidates if candidate.score is not None
+    )
 
 
 @pytest.mark.parametrize(
