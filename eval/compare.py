@@ -73,16 +73,6 @@ def compare_results(
     ------
     InputError
         if a result cannot be read, or the two are not of the same task and items.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from conceptbench.eval.run import evaluate
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = evaluate("annotation", annotator="lexical", limit=2, purities=[1.0], out=folder)
-    ...     comparison = compare_results(folder, folder)
-    >>> comparison.differences["gold_match"].p
-    1.0
     """
     progress = progress or Silent()
     runs = open_run(first, progress), open_run(second, progress)

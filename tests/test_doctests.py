@@ -13,6 +13,10 @@ import pytest
 import conceptbench
 
 
+WITHOUT = ("compare", "demo")
+"""Functions whose shortest example would be a run of minutes, or two."""
+
+
 def _modules_with_examples() -> list[str]:
     names = []
     for module in pkgutil.walk_packages(conceptbench.__path__, "conceptbench."):
@@ -34,7 +38,7 @@ def test_the_examples_of_a_module_run(name: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in conceptbench.__all__ if inspect.isfunction(getattr(conceptbench, name)) and name != "demo"],
+    [name for name in conceptbench.__all__ if inspect.isfunction(getattr(conceptbench, name)) and name not in WITHOUT],
 )
 def test_every_public_function_has_an_example(name: str) -> None:
     assert ">>> " in (getattr(conceptbench, name).__doc__ or "")
