@@ -12,7 +12,6 @@ import pytest
 
 import conceptbench
 
-
 WITHOUT = ("compare", "demo")
 """Functions whose shortest example would be a run of minutes, or two."""
 
