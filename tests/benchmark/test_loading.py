@@ -89,15 +89,15 @@ def test_a_dataset_that_was_published_again_gives_its_new_rows_and_its_old_ones_
 def test_what_is_in_the_cache_is_not_fetched_again_and_needs_no_network(hub: Any, load: Load, put: Any) -> None:
     rows = put("label")
     assert load() == [rows]
-    hub.asked.clear()
+    hub.exchanges.clear()
     assert load() == [rows]
-    assert [(asked.method, asked.path.rpartition("/")[2]) for asked in hub.asked] == [("HEAD", "manifest.json")]
-    hub.asked.clear()
+    assert [(asked.method, asked.path.rpartition("/")[2]) for asked in hub.exchanges] == [("HEAD", "manifest.json")]
+    hub.exchanges.clear()
     found, missing = load({}, {"source": "org/other"}, HF_HUB_OFFLINE="1")
     assert found == rows
     assert "InputError: org/other on the Hub" in missing
     assert "HF_HUB_OFFLINE is set, and it is not in the Hub's cache here" in missing
-    assert hub.asked == []
+    assert hub.exchanges == []
 
 
 def test_a_file_that_is_not_the_manifests_is_refused(hub: Any, load: Load, put: Any, tmp_path: Path) -> None:
