@@ -39,7 +39,7 @@ CASES = [
     ("gpt", 'I would label this group as "names of birds".', X),
     ("gpt", 'I\'d call these "names of birds".', X),
     ("gpt", "Here's a concise label: names of birds", X),
-    ("gpt-5", "Label — names of birds".replace("—", ":"), X),
+    ("gpt-5", "Label: names of birds", X),
     ("gpt-5", "names of birds — these words all name birds", X),
     ("claude", "<label>names of birds</label>", X),
     ("claude", "<label>\nnames of birds\n</label>", X),

@@ -37,7 +37,7 @@ FORMS: dict[str, Callable[[str, str], str]] = {
     "reasoning": lambda t, a: f"<reasoning>{t}</reasoning>\n<answer>\n{a}\n</answer>",
     "letter case": lambda t, a: f"<THINK>{t}</Think>{a}",
     "attributes": lambda t, a: f'<think budget="200">{t}</think>{a}',
-    "spaces": lambda t, a: f"< think>{t}" * 0 + f"<think >{t}</think >{a}",
+    "spaces": lambda t, a: f"<think >{t}</think >{a}",
     "nested": lambda t, a: f"<think>{t}<think>{t}</think>{t}</think>{a}",
     "nested, of other kinds": lambda t, a: f"<think>{t}<scratchpad>{t}</scratchpad>{t}</think>{a}",
     "several": lambda t, a: f"<think>{t}</think>\n<think>{t}</think>{a}",
