@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,26 +19,11 @@ from conceptbench.runtime.files import sha256
 from conceptbench.runtime.llm import LLM, Reply, Request, Usage, parse_system, public_name
 from conceptbench.runtime.models import model_config
 from conceptbench.runtime.progress import Progress, Silent
+from conceptbench.runtime.readers import check_label, read_label
 
-LONGEST_LABEL = 100
-MOST_LABEL_WORDS = 12
 _LONGEST_RAW = 2000
 _REPLY_TOKENS = 32
 _OWN_CONTEXTS = 5
-
-_REFUSAL = re.compile(
-    r"\b(i\s*(?:'|’)?\s*m sorry|i am sorry|i apologi[sz]e|as an ai\b|as a language model|"
-    r"i (?:can(?:no|'|’)t|can not|won(?:'|’)t|will not|am unable|(?:'|’)m unable|am not able)\b|"
-    r"(?:can(?:no|'|’)t|unable to|not able to|won(?:'|’)t) (?:help|assist|comply|provide|label|fulfil))",
-    re.IGNORECASE,
-)
-_LEAD = re.compile(
-    r"^(?:[-*•>#]+\s+|\d+[.)]\s+)?(?:(?:the\s+)?(?:best\s+|suggested\s+|possible\s+)?"
-    r"(?:label|concept|answer|category|name)(?:\s+is)?\s*[:=]\s*|(?:the\s+)?label\s+is\s+)?",
-    re.IGNORECASE,
-)
-_MARKUP = re.compile(r"[<>{}\\`]")
-_QUOTES = "\"'`“”‘’«»*_"
 
 
 @dataclass(frozen=True)
@@ -222,7 +206,7 @@ class _Named:
         for view in views:
             raw = self._label(view)
             # An annotator that gives None did not attempt the concept.
-            label, reason = (None, None) if raw is None else _checked(" ".join(raw.split()))
+            label, reason = (None, None) if raw is None else check_label(" ".join(raw.split()))
             attempts.append([] if raw is None else [Attempt("", label, reason, raw[:_LONGEST_RAW])])
             on_named()
         return attempts
@@ -235,27 +219,8 @@ class _Named:
 
 
 def parse_label(text: str) -> tuple[str | None, str | None]:
-    """Read the label out of a reply: (label, None), or (None, `refused` or `unparsable`).
-
-    The first line that holds anything counts, without quotes, a leading "Label:" and a full stop; a JSON
-    object with a `label` is understood. Over-long text, markup and code are unparsable.
-    """
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    if _REFUSAL.search(line):
-        return None, "refused"
-    line = _from_json(line)
-    if line.startswith("```"):
-        return None, "unparsable"
-    line = _LEAD.sub("", line.lstrip(_QUOTES))
-    label = " ".join(line.strip().strip(_QUOTES).strip().removesuffix(".").strip().strip(_QUOTES).split())
-    return _checked(label)
-
-
-def _checked(label: str) -> tuple[str | None, str | None]:
-    fits = 0 < len(label) <= LONGEST_LABEL and len(label.split()) <= MOST_LABEL_WORDS
-    if not fits or not label.isprintable() or not any(c.isalnum() for c in label) or _MARKUP.search(label):
-        return None, "unparsable"
-    return label, None
+    """Read the label out of a reply: (label, None), or (None, `refused` or `unparsable`); see `read_label`."""
+    return read_label(text)
 
 
 def read_labels(path: Path) -> dict[str, str]:
@@ -295,16 +260,6 @@ def _store_labels(store: ConceptStore) -> dict[str, str]:
     return {concept: label for layer_pairs in pairs for concept, label in layer_pairs if label is not None}
 
 
-def _from_json(line: str) -> str:
-    if not line.startswith("{"):
-        return line
-    try:
-        label = json.loads(line).get("label")
-    except ValueError:
-        return line
-    return label if isinstance(label, str) else line
-
-
 def _request(prompt: Prompt, view: ConceptView) -> Request:
     return Request(prompt.messages(view.words, view.contexts), max_tokens=_REPLY_TOKENS, stop=("\n",))
 
@@ -312,10 +267,10 @@ def _request(prompt: Prompt, view: ConceptView) -> Request:
 def _attempt(prompt: str, reply: Reply) -> Attempt:
     label: str | None = None
     reason: str | None
-    if reply.reason is None or (reply.reason == "cut" and "\n" in (reply.text or "").strip()):
-        label, reason = parse_label(reply.text or "")
+    if reply.reason is None or reply.reason == "cut":
+        label, reason = read_label(reply.text or "", cut=reply.reason == "cut")
     else:
-        reason = {"empty": "unparsable", "cut": "unparsable"}.get(reply.reason, reply.reason)
+        reason = "unparsable" if reply.reason == "empty" else reply.reason
     raw = reply.text if reply.text is not None else (reply.detail or None)
     return Attempt(
         prompt, label, reason, None if raw is None else raw[:_LONGEST_RAW], reply.tokens_in, reply.tokens_out

@@ -7,7 +7,6 @@ of three (order shuffled), Q3 against another label (order shuffled), and which 
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from conceptbench.benchmark.prompts import LONGEST_CONTEXT, LONGEST_WORD
 from conceptbench.eval.annotation.records import ITEM, Rating, Record
 from conceptbench.eval.judges.asking import (
     ANSWER_TOKENS,
-    LEAD,
     LETTERS,
     LONGEST_RAW,
     addresses_rater,
@@ -33,13 +31,15 @@ from conceptbench.eval.stats.agreement import SCALE
 from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.llm import LLM, Message, Request, Usage, public_name
 from conceptbench.runtime.progress import Progress
+from conceptbench.runtime.readers import read_choice as read_one_of
+from conceptbench.runtime.readers import read_numbers
 
 TESTED_WORDS = 5
 """Held-out words, and strangers, that a judge is shown to tell them apart."""
 
 _SHOWN_WORDS = 30
 _SHOWN_CONTEXTS = 3
-_PREFERENCE = re.compile(LEAD + r"(?:label\s*)?(1|2|both|neither)\b(?!\W*(?:(?:or|and)\W+)?[12]\b)", re.IGNORECASE)
+_PREFERENCES = ("1", "2", "both", "neither")
 
 
 @dataclass(frozen=True)
@@ -158,20 +158,17 @@ def read_grade(text: str, order: Sequence[str]) -> str | None:
 
 def read_preference(text: str, swapped: bool) -> str | None:
     """Read a choice of 1, 2, both or neither as `label`, `other`, `both` or `neither`."""
-    match = _PREFERENCE.match(text.strip())
-    if match is None:
+    choice = read_one_of(text, _PREFERENCES)
+    if choice is None:
         return None
     first, second = ("other", "label") if swapped else ("label", "other")
-    return {"1": first, "2": second}.get(match[1], match[1].lower())
+    return {"1": first, "2": second}.get(choice, choice)
 
 
 def read_chosen(text: str, listed: Sequence[str]) -> tuple[str, ...] | None:
-    """Read numbers of listed words; none of them is an answer too, but only where it says so."""
-    line = next((line for line in text.splitlines() if line.strip()), "")
-    if re.match(r"\W*none\b", line, re.IGNORECASE):
-        return ()
-    numbers = [int(number) for number in re.findall(r"\b\d{1,3}\b", line)]
-    return tuple(listed[number - 1] for number in sorted(set(numbers)) if 1 <= number <= len(listed)) or None
+    """Read which of the listed words are named; none of them is an answer too, but only where it says so."""
+    numbers = read_numbers(text, listed)
+    return None if numbers is None else tuple(listed[number - 1] for number in numbers)
 
 
 def _grade_turns(

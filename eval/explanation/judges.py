@@ -7,7 +7,6 @@ other one is a run's or a planted control: another true wording of the same answ
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +21,6 @@ from conceptbench.eval.explanation.options import ExplanationOptions
 from conceptbench.eval.explanation.records import BEST, DIFFERENT, SAME, Judgement, Record, Role, answers_of
 from conceptbench.eval.judges.asking import (
     ANSWER_TOKENS,
-    LEAD,
     LETTERS,
     LONGEST_RAW,
     addresses_rater,
@@ -38,13 +36,12 @@ from conceptbench.runtime.draws import generator_of
 from conceptbench.runtime.llm import KINDS, LLM, Message, Request, Usage, parse_system, public_name
 from conceptbench.runtime.models import model_config
 from conceptbench.runtime.progress import Progress
+from conceptbench.runtime.readers import read_yes_no
 
 LONGEST_SHOWN: Final = 500
 """Characters of a description that a judge is shown."""
 
 _NOT_ASKED = "not asked: the explanation addresses its rater"
-
-_YES_NO = re.compile(LEAD + r"(yes|no)\b\W*(?:$|they\b|the two\b|both\b|because\b)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -215,8 +212,7 @@ def read_equivalence(text: str, order: Sequence[str]) -> bool | None:
     choice = read_choice(text, order)
     if choice is not None:
         return choice == SAME
-    match = _YES_NO.match(text.strip())
-    return match[1].casefold() == "yes" if match else None
+    return read_yes_no(text)
 
 
 def _judgements(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from conceptbench.runtime import readers
 from conceptbench.runtime.errors import InputError
 from conceptbench.runtime.llm import LLM, Reply, Request, Usage, parse_system
 from conceptbench.runtime.models import model_folder
@@ -20,9 +20,6 @@ LETTERS: Final = "ABC"
 ANSWER_TOKENS: Final = 16
 LONGEST_RAW: Final = 200
 """Characters of a judge's reply that records keep."""
-
-LEAD: Final = r"\W*(?:(?:the\s+)?(?:best\s+|correct\s+)?(?:answer|option|choice)(?:\s+is)?\W*)?"
-"""What may stand before an answer, as a regular expression."""
 
 _ADDRESSES_RATER = re.compile(
     r"\b(ignore|disregard|forget)\b.*\b(instructions?|previous|above|rules?|rubric)\b|"
@@ -99,8 +96,8 @@ def read_choice(text: str, order: Sequence[T]) -> T | None:
     >>> read_choice("The answer is B.", ["yes", "no"])
     'no'
     """
-    match = _choice(LETTERS[: len(order)]).match(text.strip())
-    return order[LETTERS.index(match[1].upper())] if match else None
+    letter = readers.read_choice(text, LETTERS[: len(order)])
+    return None if letter is None else order[LETTERS.index(letter)]
 
 
 def reply_text(reply: Reply) -> str:
@@ -128,15 +125,6 @@ def quoted(text: str) -> str:
     "names of 'cities'"
     """
     return '"' + text.replace('"', "'") + '"'
-
-
-@cache
-def _choice(letters: str) -> re.Pattern[str]:
-    return re.compile(
-        # A word right after the letter makes it an article: "A good label would be ...".
-        LEAD + rf"([{letters}])\b(?![^\S\n]*(?!because\b|since\b|is\b)[\w/])(?!\W*[{letters}]\b)",
-        re.IGNORECASE,
-    )
 
 
 def _identity(system: str) -> str:

@@ -9,7 +9,6 @@ are the same for all texts of a split, so that they cannot give an answer away (
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from conceptbench.eval.methods.protolm.tokens import Text, joined
 from conceptbench.eval.prototypes.records import Condition
 from conceptbench.runtime.llm import LLM, Message, Request
 from conceptbench.runtime.progress import Progress
+from conceptbench.runtime.readers import read_name
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
 EXAMPLES_A_CLASS: Final = 3
@@ -123,19 +123,14 @@ def ask_model(
 
 
 def read_label(text: str, classes: Sequence[str]) -> str | None:
-    """Find the class that an answer names: the first one in the text, of several there the longest; None if none is.
+    """Read the class that an answer names; None where it names none, or several.
 
     Examples
     --------
     >>> read_label("It is not positive.", ["positive", "not positive"])
     'not positive'
     """
-    matches: list[tuple[int, int, str]] = []
-    for label in classes:
-        match = re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)
-        if match is not None:
-            matches.append((match.start(), -len(label), label))
-    return min(matches)[2] if matches else None
+    return read_name(text, classes)
 
 
 def _shortened(text: Text) -> str:

@@ -59,7 +59,7 @@ def test_a_label_is_read_out_of_a_reply(reply: str, label: str) -> None:
         ("word " * 13, "unparsable"),
         ("x" * 101, "unparsable"),
         ("a\x07b", "unparsable"),
-        ('{"answer": "x"}', "unparsable"),
+        ('{"words": "x"}', "unparsable"),
         ("{broken", "unparsable"),
     ],
 )

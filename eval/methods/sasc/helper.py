@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 from conceptbench.eval.judges.asking import fill, reply_text
+from conceptbench.runtime import readers
 from conceptbench.runtime.llm import Message, Reply, Request
-
-LONGEST_EXPLANATION: Final = 200
-LONGEST_STRING: Final = 200
 
 _BETWEEN = " / "
 _SUMMARY_TOKENS = 32
 _TOKENS_A_STRING = 12
-_REFUSAL = re.compile(r"\b(i'?m sorry|i cannot|i can't|as an ai|i am unable)\b", re.IGNORECASE)
-_BULLET = re.compile(r"^\s*(?:\(?\d{1,3}[.):\]]\s+|[-*•–]\s+|\(?[a-z][.)]\s+)", re.IGNORECASE)
-_CODE = re.compile(r"```|[{};]\s*$|^\s*(?:def|import|print|return|class|for|if)\b.*[:(]|</?\w+>")
-_QUOTES = "\"'“”‘’`*_"
-_LEADS = (
-    "the common theme among these phrases is",
-    "a common theme among these phrases is",
-    "the common theme is",
-    "a common theme is",
-    "common theme:",
-    "theme:",
-    "description:",
-    "answer:",
-    "the phrases are about",
-    "these phrases are about",
-    "they are about",
-)
 
 
 @dataclass(frozen=True)
@@ -108,21 +87,11 @@ def read_summary(reply: Reply) -> str | None:
     >>> read_summary(Reply('The common theme is "fish".'))
     'fish'
     """
-    line = next((line.strip() for line in reply_text(reply).splitlines() if line.strip()), "")
-    line = _BULLET.sub("", line).strip(_QUOTES + " ")
-    for lead in _LEADS:
-        if line.casefold().startswith(lead):
-            line = line[len(lead) :].strip(_QUOTES + " :")
-    line = line.rstrip(". ").strip(_QUOTES)
-    if _REFUSAL.search(line) or _CODE.search(line) or not re.search(r"\w\w", line):
-        return None
-    return line if len(line) <= LONGEST_EXPLANATION and line.isprintable() else None
+    return readers.read_summary(reply_text(reply))
 
 
 def read_strings(reply: Reply, count: int) -> list[str]:
-    """Read a list of phrases in any style: a line each, numbered, bulleted, JSON, or on one line with semicolons.
-
-    Numbers inside a phrase stay. Lines of code or markup, over-long ones and repetitions are left out.
+    """Read a list of phrases in any style; of a reply that was cut, the last one is left out.
 
     Parameters
     ----------
@@ -134,32 +103,7 @@ def read_strings(reply: Reply, count: int) -> list[str]:
     >>> read_strings(Reply("1. a trout\\n2. an eel"), 10)
     ['a trout', 'an eel']
     """
-    text = reply_text(reply)
-    lines = _from_json(text)
-    if lines is None:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if len(lines) == 1:
-            lines = re.split(r"\s*;\s*|\s+(?=\d{1,3}[.)]\s)", lines[0])
-        if reply.reason == "cut" and len(lines) > 1:
-            # The last one was cut short.
-            lines = lines[:-1]
-    phrases: dict[str, str] = {}
-    for line in lines:
-        phrase = _BULLET.sub("", line).strip().strip(_QUOTES + " ").rstrip(",")
-        fits = 0 < len(phrase) <= LONGEST_STRING and phrase.isprintable() and re.search(r"\w", phrase)
-        if fits and not _CODE.search(line) and not _REFUSAL.search(phrase):
-            phrases.setdefault(phrase.casefold(), phrase)
-    return list(phrases.values())[:count]
-
-
-def _from_json(text: str) -> list[str] | None:
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return None
-    return [value for value in values if isinstance(value, str)]
+    return readers.read_list(reply_text(reply), cut=reply.reason == "cut")[:count]
 
 
 def _listed(phrases: Sequence[str]) -> str:

@@ -750,7 +750,7 @@ ORDER = ("imprecise", "unacceptable", "precise")
         ("Both are fine", None),
         ("Can you repeat?", None),
         ("<html>A</html>", None),
-        ("I think it is C", None),
+        ("I think it is C", "precise"),
     ],
 )
 def test_a_grade_is_read_only_where_it_is_one(reply: str, grade: str | None) -> None:
@@ -785,12 +785,13 @@ def test_a_preference_is_read_in_the_order_shown(reply: str, plain: str | None, 
         ("Answer: 2", ("cat",)),
         ("none", ()),
         ("None of these words", ()),
-        ("1, 7", ("red",)),
+        ("1, 7", None),
         ("", None),
         ("7", None),
         ("2019", None),
         ("I cannot tell", None),
-        ("red and blue", None),
+        ("red and blue", ("red", "blue")),
+        ("red and green", None),
     ],
 )
 def test_chosen_words_are_read_by_their_numbers(reply: str, chosen: tuple[str, ...] | None) -> None:
