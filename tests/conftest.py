@@ -46,6 +46,12 @@ _hub = _load(Path(__file__).parent / "hub_server.py")
 
 
 @pytest.fixture(scope="session")
+def long() -> bool:
+    """Whether tests that repeat run all their repetitions (`make test-long`), or one of every kind (`make test`)."""
+    return bool(os.environ.get("CONCEPTBENCH_LONG"))
+
+
+@pytest.fixture(scope="session")
 def load_module() -> Callable[[Path], ModuleType]:
     """Load a module that stands beside a test; plain imports between test files do not work."""
     return _load
@@ -151,6 +157,18 @@ def smollm2_folder() -> str:
 
 
 @pytest.fixture(scope="session")
+def short_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of SmolLM2's first two layers alone: a real LLM for tests in which it must be quick, not sensible."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "short-smollm2"
+    with quiet_transformers():
+        AutoModelForCausalLM.from_pretrained(smollm2_folder, num_hidden_layers=2).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(smollm2_folder).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def one_layer_minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of MiniLM's first layer alone: a real encoder for tests in which it must be quick, not good."""
     if not weights_installed("minilm"):
@@ -190,7 +208,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def served_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """SmolLM2 behind `transformers serve` on loopback, for the whole session."""
+    """SmolLM2 behind `transformers serve` on loopback, for the whole session.
+
+    In float32, since few processors compute in its bfloat16, and those that do not take three times as long over it.
+    """
     command = Path(sys.executable).parent / "transformers"
     if not command.exists() or importlib.util.find_spec("uvicorn") is None:
         pytest.skip("transformers serve is not installed: python -m pip install 'transformers[serving]'")
@@ -198,7 +219,10 @@ def served_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory
     log = tmp_path_factory.mktemp("serve") / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [command, "serve", smollm2_folder, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)],
+            [
+                *(command, "serve", smollm2_folder, "--device", "cpu", "--dtype", "float32"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,
