@@ -99,8 +99,8 @@ def hub_env(tmp_path: Path) -> Callable[..., dict[str, str]]:
     return env
 
 
-# Runs each command line in a fork of a process that has imported the large packages. `conceptbench.cli` is imported after
-# the fork, since its consoles take their width from the environment.
+# Runs each command line in a fork of a process that has imported the large packages. `conceptbench.cli` is imported
+# after the fork, since its consoles take their width from the environment.
 _FORKER = """
 import json, os, sys
 import conceptbench.eval.annotation.collect
