@@ -404,7 +404,7 @@ def test_a_store_named_by_a_served_model(tmp_path: Path, served_smollm2: Any, lo
 
 # Makes each build in a fork of a process that has imported all it needs, since imports take longer than a small build.
 BUILDER = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 from contextlib import contextmanager
 import transformers.models.bert.modeling_bert
 import transformers.models.llama.modeling_llama
@@ -429,12 +429,17 @@ class Killing(Silent):
 
 print(json.dumps("ready"), flush=True)
 for line in sys.stdin:
-    stage, options = json.loads(line)
+    stage, seconds, options = json.loads(line)
     child = os.fork()
     if child == 0:
         build(**options, progress=Killing(stage) if stage else None)
         os._exit(0)
-    print(child, flush=True)
+    if seconds:
+        # A child that has ended before keeps its number until it is waited for below.
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            time.sleep(0.02)
+        os.kill(child, signal.SIGKILL)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -449,21 +454,12 @@ class Builder:
         )
         self._read()
 
-    def start(self, out: Path, fatal_stage: str | None = None) -> int:
-        """Start a build that kills itself in a stage, when more than half of that is done; give its process id."""
+    def run(self, out: Path, fatal_stage: str | None = None, fatal_seconds: float | None = None) -> int:
+        """Build, and give the exit code; the build is killed when a stage is more than half done, or after a time."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([fatal_stage, {**self._options, "out": str(out)}]) + "\n")
+        self._process.stdin.write(json.dumps([fatal_stage, fatal_seconds, {**self._options, "out": str(out)}]) + "\n")
         self._process.stdin.flush()
         return int(self._read())
-
-    def wait(self) -> int:
-        """Wait for the build that was started; give its exit code."""
-        return int(self._read())
-
-    def run(self, out: Path, fatal_stage: str | None = None) -> int:
-        """Start a build, and wait for it."""
-        self.start(out, fatal_stage)
-        return self.wait()
 
     def close(self) -> None:
         """End the process."""
@@ -532,12 +528,8 @@ def test_a_build_killed_at_random_equals_an_undisturbed_one(
     assert builder.run(tmp_path / "whole") == 0
     lasted = time.monotonic() - started
     draw = random.Random(os.environ.get("CONCEPTBENCH_KILL_SEED", "5"))
-    exit_codes = []
-    for _ in range(5 if long else 1):
-        process_id = builder.start(tmp_path / "killed")
-        time.sleep(draw.uniform(0.1, 0.9) * lasted)
-        os.kill(process_id, signal.SIGKILL)
-        exit_codes.append(builder.wait())
+    times = [draw.uniform(0.1, 0.9) * lasted for _ in range(5 if long else 1)]
+    exit_codes = [builder.run(tmp_path / "killed", fatal_seconds=seconds) for seconds in times]
     assert -signal.SIGKILL in exit_codes
     assert builder.run(tmp_path / "killed") == 0
     check_like_undisturbed(tmp_path, layers=3 if long else 1)
