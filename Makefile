@@ -9,7 +9,7 @@ RELEASE ?= results/reference
 RELEASE_REPO ?= conceptbench/reference
 DATA ?= $(or $(CONCEPTBENCH_DATA),../shared/data)
 
-.PHONY: demo test perf sasc release board baselines docs/tasks.md clean
+.PHONY: demo test test-long perf sasc release board baselines docs/tasks.md clean
 
 demo: .venv/ready
 	$(BIN)/conceptbench demo --out $(DEMO)
@@ -20,6 +20,10 @@ test: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# The tests that repeat (kills, submissions, questions to a real model) run all their repetitions.
+test-long: export CONCEPTBENCH_LONG = 1
+test-long: test
 
 perf: .venv/ready
 	for script in perf/*.py; do HF_HUB_OFFLINE=1 $(BIN)/python $$script || exit 1; done

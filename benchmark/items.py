@@ -61,8 +61,9 @@ def draw_items(
         )
     lines = lineages(lexicon)
     return [
-        _draw(concept, purity, shown, seed, _near(concept, lexicon, lines, seed))
+        _draw(concept, purity, shown, seed, near)
         for concept in chosen
+        for near in [_near(concept, lexicon, lines, seed)]
         for purity in purities
     ]
 

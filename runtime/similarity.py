@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from conceptbench.runtime.progress import Progress
 from conceptbench.runtime.text_encoder import TextEncoder
 
 _WORTH_SHOWING = 1000
+# Vectors of texts that run after run of a process encodes, by encoder and texts.
+_LASTING: WeakKeyDictionary[TextEncoder, dict[tuple[str, ...], np.ndarray]] = WeakKeyDictionary()
 
 
 class Similarity:
@@ -45,13 +48,17 @@ class Similarity:
         """Encode everything anew from here on: a vector's last digits depend on the texts that it is encoded with."""
         self._row, self._vectors = {}, self._vectors[:0]
 
-    def learn(self, texts: Sequence[str]) -> None:
-        """Encode those texts that are not known yet, together."""
+    def learn(self, texts: Sequence[str], *, lasting: bool = False) -> None:
+        """Encode those texts that are not known yet, together; `lasting` keeps their vectors for other runs."""
         new = sorted({text for text in texts if text not in self._row})
         if new:
             self._row |= {text: len(self._row) + i for i, text in enumerate(new)}
             progress = self._progress if len(new) >= _WORTH_SHOWING else None
-            self._vectors = np.concatenate([self._vectors, self._encoder.encode(new, progress)])
+            known = _LASTING.setdefault(self._encoder, {}) if lasting else {}
+            vectors = known.get(tuple(new))
+            if vectors is None:
+                vectors = known[tuple(new)] = self._encoder.encode(new, progress)
+            self._vectors = np.concatenate([self._vectors, vectors])
 
     def centre_on(self, words: Sequence[str]) -> None:
         """Set what is subtracted in `centred` to the mean of these words' vectors."""

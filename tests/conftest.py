@@ -1,6 +1,7 @@
 """Fixtures that tests of several floors use: servers to ask, and the folder of a real small LLM."""
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +45,12 @@ def _load(path: Path) -> ModuleType:
 
 _faults = _load(Path(__file__).parent / "runtime" / "fault_server.py")
 _hub = _load(Path(__file__).parent / "hub_server.py")
+
+
+@pytest.fixture(scope="session")
+def long() -> bool:
+    """Whether tests that repeat run all their repetitions (`make test-long`), or one of every kind (`make test`)."""
+    return bool(os.environ.get("CONCEPTBENCH_LONG"))
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +97,75 @@ def hub_env(tmp_path: Path) -> Callable[..., dict[str, str]]:
         }
 
     return env
+
+
+# Runs each command line in a fork of a process that has imported the large packages. `conceptbench.cli` is imported
+# after the fork, since its consoles take their width from the environment.
+_FORKER = """
+import json, os, sys
+import conceptbench.eval.annotation.collect
+import conceptbench.eval.annotation.scoring
+import conceptbench.leaderboard.verify
+import transformers.models.bert.modeling_bert
+from conceptbench.benchmark.lexicon import load_lexicon
+
+load_lexicon()
+for line in sys.stdin:
+    arguments, folder, environment, output, errors = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for stream, path in ((1, output), (2, errors)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        sys.argv = ["conceptbench", *arguments]
+        try:
+            from conceptbench.cli import main
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class CommandLine:
+    """Runs `conceptbench` command lines, each in a process of its own, without importing torch anew for each.
+
+    What huggingface_hub reads when it is imported (`HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE`) is that of `env` for all
+    of them.
+    """
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._folder, self._env = folder, env
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        )
+
+    def run(self, *arguments: str, cwd: Path, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command line in a folder, with these variables added to the environment."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        output, errors = self._folder / "stdout", self._folder / "stderr"
+        command = [arguments, str(cwd), {**self._env, **(env or {})}, str(output), str(errors)]
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def open_command_line(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[CommandLine]]:
+    """Open a `CommandLine` under an environment, for a `with` block."""
+    return lambda env: closing(CommandLine(tmp_path_factory.mktemp("command-line"), env))
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +228,18 @@ def smollm2_folder() -> str:
 
 
 @pytest.fixture(scope="session")
+def short_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of SmolLM2's first two layers alone: a real LLM for tests in which it must be quick, not sensible."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "short-smollm2"
+    with quiet_transformers():
+        AutoModelForCausalLM.from_pretrained(smollm2_folder, num_hidden_layers=2).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(smollm2_folder).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def one_layer_minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of MiniLM's first layer alone: a real encoder for tests in which it must be quick, not good."""
     if not weights_installed("minilm"):
@@ -190,7 +279,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def served_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """SmolLM2 behind `transformers serve` on loopback, for the whole session."""
+    """SmolLM2 behind `transformers serve` on loopback, for the whole session.
+
+    In float32, since few processors compute in its bfloat16, and those that do not take three times as long over it.
+    """
     command = Path(sys.executable).parent / "transformers"
     if not command.exists() or importlib.util.find_spec("uvicorn") is None:
         pytest.skip("transformers serve is not installed: python -m pip install 'transformers[serving]'")
@@ -198,7 +290,10 @@ def served_smollm2(smollm2_folder: str, tmp_path_factory: pytest.TempPathFactory
     log = tmp_path_factory.mktemp("serve") / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [command, "serve", smollm2_folder, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)],
+            [
+                *(command, "serve", smollm2_folder, "--device", "cpu", "--dtype", "float32"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,

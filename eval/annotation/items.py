@@ -153,7 +153,7 @@ def _nearest_gold(
     """Give the nearest concepts of the same kind of each concept, outside its line."""
     lines = lineages(lexicon)
     nearest = {}
-    similarity.learn([word for concept in lexicon.values() for word in concept.words[:_PROTOTYPE_WORDS]])
+    similarity.learn([word for concept in lexicon.values() for word in concept.words[:_PROTOTYPE_WORDS]], lasting=True)
     for kind in sorted({lexicon[concept].kind for concept in concepts}):
         group = {concept.id: concept.words for concept in lexicon.values() if concept.kind == kind}
         near = _Nearest(group, similarity)

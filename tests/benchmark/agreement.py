@@ -27,6 +27,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,16 @@ def open_wordnet(folder: Path) -> Any:
     """
     import nltk
     from nltk.corpus.reader import WordNetCorpusReader
+    from nltk.corpus.reader.wordnet import Synset
+
+    # For every pair of words, NLTK reads its files' header, looks both up, and walks from each to the root, all anew.
+    if not hasattr(Synset._shortest_hypernym_paths, "cache_info"):
+        Synset._shortest_hypernym_paths = cache(Synset._shortest_hypernym_paths)
 
     class Reader(WordNetCorpusReader):  # type: ignore[misc]
+        get_version = cache(WordNetCorpusReader.get_version)
+        synsets = cache(WordNetCorpusReader.synsets)
+
         def map_wn(self, version: str = "wordnet") -> None:
             """Map to no other version: the files for that are left out too."""
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from conceptbench.runtime.errors import ConceptBenchError, InputError
 K = 25
 
 
-def news(folder: Path, lines: int = 400, skip: int = 0) -> Path:
+def news(folder: Path, lines: int = 200, skip: int = 0) -> Path:
     """Write some real sentences, one a line."""
     from gensim.test.utils import datapath
 
@@ -382,7 +384,7 @@ def test_usage_and_cost_are_counted(tmp_path: Path, fault_server: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_store_named_by_a_served_model(tmp_path: Path, served_smollm2: Any) -> None:
+def test_a_store_named_by_a_served_model(tmp_path: Path, served_smollm2: Any, long: bool) -> None:
     store = make(
         tmp_path,
         layers="4",
@@ -390,53 +392,147 @@ def test_a_store_named_by_a_served_model(tmp_path: Path, served_smollm2: Any) ->
         base_url=served_smollm2.base_url,
         concurrency=1,
         timeout=120.0,
+        k=K if long else 9,
     )
-    labels = [label for label in store.concepts("minilm", 4)["label"].to_pylist() if label]
-    assert len(labels) >= 0.8 * K
-    assert len(set(labels)) > K / 3
+    rows = store.concepts("minilm", 4).to_pylist()
+    labels = [row["label"] for row in rows if row["label"]]
+    assert len(labels) >= 0.8 * len(rows)
+    assert len(set(labels)) > len(rows) / 3
     usage = next(iter(store.manifest["usage"].values()))
-    assert usage["tokens_in"] > 20 * K
+    assert usage["tokens_in"] > 20 * len(rows)
 
 
-KILLED = """
-import sys
-from pathlib import Path
+# Makes each build in a fork of a process that has imported all it needs, since imports take longer than a small build.
+BUILDER = """
+import json, os, signal, sys, time
+from contextlib import contextmanager
+import transformers.models.bert.modeling_bert
+import transformers.models.llama.modeling_llama
 from conceptbench.builders.build import build
-build(corpus=sys.argv[1], model="minilm", layers="0,3,6", k=30, min_count=3, max_count=10,
-      annotator=["local:smollm2", "lexical"], out=sys.argv[2])
+from conceptbench.runtime.progress import Silent
+
+class Killing(Silent):
+    def __init__(self, stage):
+        self.fatal = stage
+
+    @contextmanager
+    def stage(self, name, total):
+        done = 0
+
+        def advance(steps):
+            nonlocal done
+            done += steps
+            if done > 0.6 * (total or 0) and name.startswith(self.fatal):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        yield advance
+
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    stage, seconds, options = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        build(**options, progress=Killing(stage) if stage else None)
+        os._exit(0)
+    if seconds:
+        # A child that has ended before keeps its number until it is waited for below.
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            time.sleep(0.02)
+        os.kill(child, signal.SIGKILL)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-@pytest.mark.slow
-def test_a_build_killed_at_random_equals_an_undisturbed_one(tmp_path: Path, smollm2_folder: str) -> None:
-    corpus = str(news(tmp_path, lines=1500))
+class Builder:
+    """A process that makes builds with these options, one after the other, each in a process that can be killed."""
 
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", KILLED, corpus, str(out)], stderr=subprocess.PIPE)
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", BUILDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._read()
 
-    started = time.monotonic()
-    whole = start(tmp_path / "whole")
-    _, errors = whole.communicate()
-    assert whole.returncode == 0, errors.decode()
-    lasted = time.monotonic() - started
+    def run(self, out: Path, fatal_stage: str | None = None, fatal_seconds: float | None = None) -> int:
+        """Build, and give the exit code; the build is killed when a stage is more than half done, or after a time."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([fatal_stage, fatal_seconds, {**self._options, "out": str(out)}]) + "\n")
+        self._process.stdin.flush()
+        return int(self._read())
 
-    # Most of the time goes into imports and models, so the times are drawn over the whole of a run.
-    draw = random.Random(os.environ.get("CONCEPTBENCH_KILL_SEED", "5"))
-    kills = 0
-    for _ in range(5):
-        process = start(tmp_path / "killed")
-        time.sleep(draw.uniform(0.25, 0.95) * lasted)
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    last = start(tmp_path / "killed")
-    _, errors = last.communicate()
-    assert last.returncode == 0, errors.decode()
-    assert kills >= 1
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert len(contents(tmp_path / "whole")) == 3 * 4 + 2 + 1 + 4
-    extra = {path.name for path in (tmp_path / "killed").rglob("journal*")}
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+@pytest.fixture
+def start_builder(tmp_path: Path, long: bool) -> Iterator[Callable[..., Builder]]:
+    """Start a builder of stores over some real sentences; `annotator` is the first of two."""
+    with ExitStack() as stack:
+
+        def start(annotator: str, **options: Any) -> Builder:
+            # More sentences than are encoded at a time.
+            corpus = news(tmp_path, lines=1500 if long else 700)
+            annotators = [annotator, "lexical"]
+            builder = Builder(corpus=str(corpus), min_count=3, max_count=10, annotator=annotators, **options)
+            stack.callback(builder.close)
+            return builder
+
+        yield start
+
+
+def check_like_undisturbed(folder: Path, layers: int) -> None:
+    """Check that the store that was killed is the one that was not, and has left nothing else."""
+    assert contents(folder / "killed") == contents(folder / "whole")
+    assert len(contents(folder / "whole")) == layers * 4 + 2 + 1 + layers + 1
+    extra = {path.name for path in (folder / "killed").rglob("journal*")}
     assert extra == {"journal.sqlite"}
+
+
+@pytest.mark.slow
+def test_a_build_killed_in_every_stage_equals_an_undisturbed_one(
+    tmp_path: Path, one_layer_minilm: str, short_smollm2: str, start_builder: Callable[..., Builder]
+) -> None:
+    # Two batches of questions a layer, the second of which is still to be asked at the kill.
+    builder = start_builder(f"local:{short_smollm2}", model=one_layer_minilm, layers="0,1", k=20)
+    assert builder.run(tmp_path / "whole") == 0
+    for stage in (
+        "Reading the corpus",
+        "Reading words as the model does",
+        "Computing word vectors",
+        "Clustering layer 0",
+        "Clustering layer 1",
+        "Naming layer 0 with local",
+        "Naming layer 1 with local",
+        "Naming layer 1 with lexical",
+    ):
+        assert builder.run(tmp_path / "killed", stage) == -signal.SIGKILL, stage
+    assert builder.run(tmp_path / "killed") == 0
+    check_like_undisturbed(tmp_path, layers=2)
+
+
+@pytest.mark.slow
+def test_a_build_killed_at_random_equals_an_undisturbed_one(
+    tmp_path: Path, one_layer_minilm: str, short_smollm2: str, start_builder: Callable[..., Builder], long: bool
+) -> None:
+    if long:
+        builder = start_builder("local:smollm2", model="minilm", layers="0,3,6", k=30)
+    else:
+        builder = start_builder(f"local:{short_smollm2}", model=one_layer_minilm, layers="1", k=30)
+    started = time.monotonic()
+    assert builder.run(tmp_path / "whole") == 0
+    lasted = time.monotonic() - started
+    draw = random.Random(os.environ.get("CONCEPTBENCH_KILL_SEED", "5"))
+    times = [draw.uniform(0.1, 0.9) * lasted for _ in range(5 if long else 1)]
+    exit_codes = [builder.run(tmp_path / "killed", fatal_seconds=seconds) for seconds in times]
+    assert -signal.SIGKILL in exit_codes
+    assert builder.run(tmp_path / "killed") == 0
+    check_like_undisturbed(tmp_path, layers=3 if long else 1)
 
 
 def test_temporaries_of_a_killed_run_are_removed(copy: Path) -> None:

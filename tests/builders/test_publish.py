@@ -22,7 +22,7 @@ from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.benchmark.prompts import load_prompt
 from conceptbench.benchmark.schema import CONCEPTS
 from conceptbench.benchmark.store import ConceptStore
-from conceptbench.builders.harness import gold_items
+from conceptbench.builders.harness import gold_items, gold_parquet
 from conceptbench.builders.publish import collect, publish
 from conceptbench.eval.annotation.items import limited
 from conceptbench.eval.run import evaluate, open_run
@@ -44,6 +44,16 @@ print(json.dumps({
 }))
 """
 
+# The command line with the gold items that every publication takes along, which one process has drawn for all.
+COMMAND_LINE = """
+import os, sys
+from pathlib import Path
+import conceptbench.builders.publish
+sys.modules["conceptbench.builders.publish"].gold_parquet = Path(os.environ["TEST_GOLD_ITEMS"]).read_bytes
+from conceptbench.cli import main
+main()
+"""
+
 PUBLISH = """
 import json, sys
 from conceptbench import ConceptBenchError, publish
@@ -58,6 +68,15 @@ for repo, options in repos:
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _gold_items_are_drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    path = tmp_path_factory.mktemp("gold") / "annotation.parquet"
+    path.write_bytes(gold_parquet())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEST_GOLD_ITEMS", str(path))
+        yield
 
 
 @pytest.fixture
@@ -104,9 +123,10 @@ def publish_all(run: Run) -> Callable[..., list[Any]]:
     return start
 
 
-def command(store: Path, *options: str, repo: str = "org/news") -> tuple[str, ...]:
-    """The command that publishes."""
-    return ("-m", "conceptbench", "publish", str(store), "--repo", repo, *options)
+def command(store: Path, *options: str, repo: str = "org/news", module: bool = False) -> tuple[str, ...]:
+    """The command that publishes; as a `module`, it draws the gold items itself."""
+    start = ("-m", "conceptbench") if module else ("-c", COMMAND_LINE)
+    return (*start, "publish", str(store), "--repo", repo, *options)
 
 
 def header(card: str) -> dict[str, Any]:
@@ -121,7 +141,7 @@ def contents(store: Path, pattern: str) -> dict[str, bytes]:
 
 
 def test_what_is_published_is_the_store_and_reads_back(hub: Any, run: Run, store: Path, write_store: Any) -> None:
-    done = run(*command(store, "--license", "cc-by-4.0", "--revision", "v1"))
+    done = run(*command(store, "--license", "cc-by-4.0", "--revision", "v1", module=True))
     assert done.returncode == 0, done.stderr
     repo = hub.repo("org/news")
     assert [commit.title for commit in repo.log()] == ["Publish a concept store", "initial commit"]
@@ -580,11 +600,18 @@ def test_gold_items_are_those_of_the_annotation_task() -> None:
 
 @pytest.mark.slow
 def test_inspect_runs_the_benchmark_and_scores_as_we_do(
-    hub: Any, run: Run, hub_env: Callable[..., dict[str, str]], store: Path, tmp_path: Path, served_smollm2: Any
+    hub: Any,
+    run: Run,
+    hub_env: Callable[..., dict[str, str]],
+    store: Path,
+    tmp_path: Path,
+    served_smollm2: Any,
+    long: bool,
 ) -> None:
+    limit = 6 if long else 4
     pytest.importorskip("inspect_ai", reason="Inspect AI is not installed: python -m pip install inspect-ai")
     own = {row["item"]: row for row in gold_items().to_pylist()}
-    concepts = limited(sorted({row["concept"] for row in own.values()}), 6, 0)
+    concepts = limited(sorted({row["concept"] for row in own.values()}), limit, 0)
     places = [str(place) for place, row in enumerate(own.values(), 1) if row["concept"] in concepts]
     assert run(*command(store)).returncode == 0
     done = subprocess.run(
@@ -617,11 +644,11 @@ def test_inspect_runs_the_benchmark_and_scores_as_we_do(
         assert (messages, sample["target"]) == (own[item]["input"], own[item]["target"])
         replies[item] = sample["output"]["choices"][0]["message"]["content"]
         scores[item] = {"C": 1.0, "I": 0.0}[sample["scores"]["includes"]["value"]]
-    assert len(replies) == len(places) == 18
-    assert 0 < sum(scores.values()) < 18, "a score that is the same for all would show nothing"
+    assert len(replies) == len(places) == 3 * limit
+    assert 0 < sum(scores.values()) < len(places), "a score that is the same for all would show nothing"
 
     labels = tmp_path / "replies.jsonl"
     labels.write_text("".join(json.dumps({"concept": item, "label": said}) + "\n" for item, said in replies.items()))
-    result = evaluate("annotation", annotator=f"file:{labels}", out=tmp_path / "ours", limit=6)
+    result = evaluate("annotation", annotator=f"file:{labels}", out=tmp_path / "ours", limit=limit)
     assert open_run(tmp_path / "ours").item_scores.values["gold_includes"] == scores
     assert result.metrics["gold_includes"].value == log["results"]["scores"][0]["metrics"]["accuracy"]["value"]

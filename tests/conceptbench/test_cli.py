@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,16 +20,21 @@ TEXT = "\n".join(
 )
 
 
-def run(*arguments: object, cwd: Path, columns: int = 80, **env: str) -> subprocess.CompletedProcess[str]:
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def run(open_command_line: Callable[..., Any]) -> Iterator[Run]:
     """Run `conceptbench` with a folder as the working folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "conceptbench", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": str(columns), "NO_COLOR": "1", **env},
-    )
+    with open_command_line({**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}) as command_line:
+
+        def call(*arguments: object, cwd: Path, columns: int = 80, **env: str) -> "subprocess.CompletedProcess[str]":
+            done: subprocess.CompletedProcess[str] = command_line.run(
+                *map(str, arguments), cwd=cwd, env={"COLUMNS": str(columns), **env}
+            )
+            return done
+
+        yield call
 
 
 def plain(text: str) -> str:
@@ -42,7 +49,7 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def test_help_names_every_command_and_loads_no_torch(tmp_path: Path) -> None:
+def test_help_names_every_command_and_loads_no_torch(run: Run, tmp_path: Path) -> None:
     shown = run("--help", cwd=tmp_path)
     assert shown.returncode == 0
     for command in ("demo", "build", "import-tcn", "eval", "explain", "rate", "report", "compare", "list", "doctor"):
@@ -57,14 +64,14 @@ def test_help_names_every_command_and_loads_no_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 120])
-def test_help_of_build_tells_every_option(tmp_path: Path, columns: int) -> None:
+def test_help_of_build_tells_every_option(run: Run, tmp_path: Path, columns: int) -> None:
     shown = run("build", "--help", cwd=tmp_path, columns=columns).stdout
     for option in ("--corpus", "--layers", "--annotator", "--min-count", "--out", "--recut", "--base-url"):
         assert option in shown
     assert max(map(len, shown.splitlines())) <= columns
 
 
-def test_a_store_is_built_shown_and_given_as_json(tmp_path: Path, corpus: Path) -> None:
+def test_a_store_is_built_shown_and_given_as_json(run: Run, tmp_path: Path, corpus: Path) -> None:
     arguments = ("build", "--corpus", corpus.name, "--layers", "0,6", "-k", "6", "--out", "store")
     shown = run(*arguments, cwd=tmp_path, columns=60)
     assert shown.returncode == 0, shown.stderr
@@ -97,7 +104,7 @@ def test_a_store_is_built_shown_and_given_as_json(tmp_path: Path, corpus: Path) 
     ],
 )
 def test_wrong_use_is_one_clear_message_and_exit_code_2(
-    tmp_path: Path, corpus: Path, arguments: tuple[str, ...], message: str
+    run: Run, tmp_path: Path, corpus: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "latin.txt").write_bytes("caf\xe9\n".encode("latin-1"))
     (tmp_path / "empty.txt").write_text("")
@@ -112,7 +119,7 @@ def test_wrong_use_is_one_clear_message_and_exit_code_2(
     assert corpus.exists()
 
 
-def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path: Path, corpus: Path) -> None:
+def test_an_interrupt_keeps_what_is_done_and_says_so(run: Run, tmp_path: Path, corpus: Path) -> None:
     command = [sys.executable, "-m", "conceptbench", "build", "--corpus", str(corpus), "-k", "6", "--out", "store"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
@@ -127,7 +134,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path: Path, corpus: Pat
     assert run(*command[3:], cwd=tmp_path).returncode == 0
 
 
-def test_list_shows_what_there_is(tmp_path: Path) -> None:
+def test_list_shows_what_there_is(run: Run, tmp_path: Path) -> None:
     shown = run("list", "prompts", cwd=tmp_path)
     assert all(name in shown.stdout for name in ("zero-shot", "few-shot", "semantic", "lexical", "part-of-speech"))
     rows = json.loads(run("list", "annotators", "--json", cwd=tmp_path).stdout)
@@ -142,7 +149,7 @@ def test_list_shows_what_there_is(tmp_path: Path) -> None:
     assert [row["study"] for row in rows if row["task"] == "annotation"] == list(STUDIES)
 
 
-def test_doctor_finds_what_is_there_and_names_the_command_for_what_is_not(tmp_path: Path) -> None:
+def test_doctor_finds_what_is_there_and_names_the_command_for_what_is_not(run: Run, tmp_path: Path) -> None:
     findings = json.loads(run("doctor", "--json", cwd=tmp_path, OPENAI_API_KEY="sk-very-secret").stdout)
     by_name = {finding["what"]: finding for finding in findings}
     assert by_name["Python"]["state"] == by_name["torch"]["state"] == "ok"
@@ -154,7 +161,7 @@ def test_doctor_finds_what_is_there_and_names_the_command_for_what_is_not(tmp_pa
     assert "set CONCEPTBENCH_CACHE" in plain(broken.stdout)
 
 
-def test_the_demo_without_weights_prints_the_command_that_gets_them(tmp_path: Path) -> None:
+def test_the_demo_without_weights_prints_the_command_that_gets_them(run: Run, tmp_path: Path) -> None:
     # A finder that hides the package stands for a machine without it.
     code = (
         "import sys, importlib.util as u\n"
@@ -170,5 +177,5 @@ def test_the_demo_without_weights_prints_the_command_that_gets_them(tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_the_version(tmp_path: Path) -> None:
+def test_the_version(run: Run, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--version", cwd=tmp_path).stdout)

@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from conceptbench.benchmark.lexicon import load_lexicon
 from conceptbench.eval.rows import write_records
 from conceptbench.eval.run import evaluate
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +30,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(*arguments: object, cwd: Path, columns: int = 80) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def run(open_command_line: Callable[..., Any]) -> Iterator[Run]:
     """Run `conceptbench` with a folder as the working folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "conceptbench", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": str(columns), "NO_COLOR": "1"},
-    )
+    with open_command_line({**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}) as command_line:
+
+        def call(*arguments: object, cwd: Path, columns: int = 80) -> "subprocess.CompletedProcess[str]":
+            done: subprocess.CompletedProcess[str] = command_line.run(
+                *map(str, arguments), cwd=cwd, env={"COLUMNS": str(columns)}
+            )
+            return done
+
+        yield call
 
 
 def plain(text: str) -> str:
@@ -44,7 +49,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["report", "compare"])
-def test_help_fits_a_narrow_terminal(tmp_path: Path, command: str) -> None:
+def test_help_fits_a_narrow_terminal(run: Run, tmp_path: Path, command: str) -> None:
     shown = run(command, "--help", cwd=tmp_path, columns=60)
     assert shown.returncode == 0
     assert {"report": "--recompute", "compare": "--detect"}[command] in shown.stdout
@@ -52,7 +57,7 @@ def test_help_fits_a_narrow_terminal(tmp_path: Path, command: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_report_is_written_and_its_files_are_named(results: Path, tmp_path: Path) -> None:
+def test_a_report_is_written_and_its_files_are_named(run: Run, results: Path, tmp_path: Path) -> None:
     arguments = ("report", results / "lexical", results / "names")
     shown = run(*arguments, "--recompute", "--out", "here", cwd=tmp_path, columns=60)
     assert shown.returncode == 0, shown.stderr
@@ -63,7 +68,7 @@ def test_a_report_is_written_and_its_files_are_named(results: Path, tmp_path: Pa
     assert json.loads(run(*arguments, "--out", "x.md", "--json", cwd=tmp_path).stdout) == ["x.md"]
 
 
-def test_a_changed_metric_stops_the_report(results: Path, tmp_path: Path) -> None:
+def test_a_changed_metric_stops_the_report(run: Run, results: Path, tmp_path: Path) -> None:
     shutil.copytree(results / "lexical", tmp_path / "changed")
     file = tmp_path / "changed" / "result.json"
     content = json.loads(file.read_text())
@@ -77,7 +82,7 @@ def test_a_changed_metric_stops_the_report(results: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_one_message_and_exit_code_2(results: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_one_message_and_exit_code_2(run: Run, results: Path, tmp_path: Path) -> None:
     shutil.copytree(results / "lexical", tmp_path / "changed")
     write_records(tmp_path / "changed", pq.read_table(results / "names" / "records.parquet"))
     for arguments, message in (
@@ -94,7 +99,7 @@ def test_what_cannot_be_read_is_one_message_and_exit_code_2(results: Path, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["changed"]
 
 
-def test_a_comparison_is_readable_on_a_narrow_terminal(results: Path) -> None:
+def test_a_comparison_is_readable_on_a_narrow_terminal(run: Run, results: Path) -> None:
     shown = run("compare", "lexical", "names", cwd=results, columns=60)
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
@@ -110,7 +115,7 @@ def test_a_comparison_is_readable_on_a_narrow_terminal(results: Path) -> None:
     assert "here are 10." in plain(shown.stdout)
 
 
-def test_a_comparison_as_json(results: Path) -> None:
+def test_a_comparison_as_json(run: Run, results: Path) -> None:
     found = json.loads(run("compare", "lexical", "names", "--detect", "0.2", "--json", cwd=results).stdout)
     assert (found["first"], found["second"], found["main"]) == ("lexical", "file:names.jsonl", "gold_match")
     first, second = found["means"]["gold_match"]

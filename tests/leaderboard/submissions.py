@@ -421,7 +421,11 @@ def _on_records(bomb: Path) -> Iterator[Attack]:
     yield Attack("rows in another order", _rows(lambda rows: rows.reverse()), "of another dataset")
     yield Attack("a row twice", _rows(lambda rows: rows.append(dict(rows[0]))), "two rows are of one item")
     yield Attack("a row of its own", _rows(lambda rows: rows.append({**rows[0], "item": "mine"})), "items")
-    yield Attack("a row of no sort", _rows(lambda rows: rows.append({**rows[0], "role": "gold"})), "role: Input")
+    yield Attack(
+        "a row of no sort",
+        _rows(lambda rows: rows.append({**rows[0], "role": "gold"})),
+        "role: Input should be 'item' or 'control'",
+    )
     yield Attack(
         "a planted control of its own", _rows(lambda rows: rows.append({**rows[0], "role": "control"})), "controls"
     )

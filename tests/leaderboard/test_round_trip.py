@@ -41,9 +41,19 @@ SENTENCES = [
 
 @pytest.mark.slow
 def test_from_a_store_to_the_board_and_back(
-    hub: Any, hub_env: Callable[..., dict[str, str]], one_layer_minilm: str, tmp_path: Path
+    hub: Any,
+    hub_env: Callable[..., dict[str, str]],
+    open_command_line: Callable[..., Any],
+    one_layer_minilm: str,
+    tmp_path: Path,
 ) -> None:
     env = hub_env(hub.endpoint, hub.token)
+    with open_command_line(env) as command_line:
+        check_the_way(hub, env, command_line, one_layer_minilm, tmp_path)
+
+
+def check_the_way(hub: Any, env: dict[str, str], command_line: Any, encoder: str, tmp_path: Path) -> None:
+    """Go all the way."""
 
     def run(*command: str) -> str:
         process = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
@@ -52,12 +62,15 @@ def test_from_a_store_to_the_board_and_back(
         return process.stdout
 
     def tool(*command: str) -> str:
-        return run(sys.executable, "-m", "conceptbench", *command)
+        done = command_line.run(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert hub.token not in done.stdout + done.stderr
+        return str(done.stdout)
 
     # A store, published with a tag and read back at it.
     (tmp_path / "texts.txt").write_text("\n".join(SENTENCES) + "\n")
     store = build(
-        corpus=str(tmp_path / "texts.txt"), model=one_layer_minilm, layers="1", k=8, annotator="lexical",
+        corpus=str(tmp_path / "texts.txt"), model=encoder, layers="1", k=8, annotator="lexical",
         max_count=12, out=tmp_path / "store",
     )  # fmt: skip
     tool("publish", str(store.path), "--repo", "org/concepts", "--revision", "v1")

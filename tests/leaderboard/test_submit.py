@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -122,28 +121,30 @@ def test_variants_of_a_system_have_folders_of_their_own(run: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_pull_requests_are_opened_once_and_then_brought_up_to_date(
-    run: Path, hub: Any, hub_env: Callable[..., dict[str, str]]
+    run: Path, hub: Any, hub_env: Callable[..., dict[str, str]], open_command_line: Callable[..., Any], tmp_path: Path
 ) -> None:
     hub.add_repo("org/board", "dataset")
     hub.add_repo("org/model", "model")
-    env = hub_env(hub.endpoint, hub.token)
+    with open_command_line(hub_env(hub.endpoint, hub.token)) as command_line:
 
-    def submit(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "conceptbench", "submit", str(run), "--board", "org/board", *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env={**env, **variables})
+        def submit(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+            command = ("submit", str(run), "--board", "org/board", *options)
+            done: subprocess.CompletedProcess[str] = command_line.run(*command, cwd=tmp_path, env=variables)
+            return done
 
-    first = submit("--model-repo", "org/model", "--json")
+        first = submit("--model-repo", "org/model", "--json")
+        more = submit("--notes", "More to say.", "--json")
+        half = submit("--model-repo", "org/none")
+        nameless = submit(HF_TOKEN="")
     assert first.returncode == 0, first.stderr
     opened = json.loads(first.stdout)["opened"]
     assert opened == [
         f"{hub.endpoint}/datasets/org/board/discussions/1",
         f"{hub.endpoint}/org/model/discussions/1",
     ]
-    assert json.loads(submit("--notes", "More to say.", "--json").stdout)["opened"] == opened[:1]
-    half = submit("--model-repo", "org/none")
+    assert json.loads(more.stdout)["opened"] == opened[:1]
     assert half.returncode == 1
     assert f"still open: {opened[0]}" in half.stderr
-    nameless = submit(HF_TOKEN="")
     assert nameless.returncode == 2
     assert "token" in nameless.stderr
     assert all(hub.token not in done.stdout + done.stderr for done in (first, half, nameless))

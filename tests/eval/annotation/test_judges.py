@@ -834,14 +834,15 @@ def test_controls_depend_on_the_seed_alone(gold: Gold) -> None:
 
 @pytest.mark.slow
 def test_a_small_model_as_a_judge_says_what_it_is_worth(
-    served_smollm2: Any, one_layer_minilm: str, tmp_path: Path
+    served_smollm2: Any, one_layer_minilm: str, tmp_path: Path, long: bool
 ) -> None:
+    limit = 4 if long else 2
     options: dict[str, Any] = {
         "annotator": "local:smollm2",
         "judges": [f"openai:{served_smollm2.model}"],
         "judge_base_url": served_smollm2.base_url,
         "out": tmp_path,
-        "limit": 4,
+        "limit": limit,
         "purities": [PURITY],
         "controls": 2,
         "encoder": one_layer_minilm,
@@ -851,7 +852,7 @@ def test_a_small_model_as_a_judge_says_what_it_is_worth(
         evaluate("annotation", **options)
     result = evaluate("annotation", **options, allow_self_judging=True)
     metrics = result.metrics
-    assert metrics["gold_match"].n == 4
+    assert metrics["gold_match"].n == limit
     (usage,) = result.provenance["judges"]
     assert usage["failed"] == 0
     assert usage["tokens_in"] > 1000

@@ -166,7 +166,7 @@ def test_the_papers_table_comes_out_of_its_records(tmp_path: Path) -> None:
     assert open_run(tmp_path).metrics == result.metrics
 
 
-def test_published_runs_of_several_helpers_are_told_apart(tmp_path: Path) -> None:
+def test_published_runs_of_several_helpers_are_told_apart(tmp_path: Path, one_layer_minilm: str) -> None:
     records = DATA / "sasc_published.parquet"
     if not records.exists():
         pytest.skip(f"{records} is not there: set CONCEPTBENCH_DATA")
@@ -175,7 +175,11 @@ def test_published_runs_of_several_helpers_are_told_apart(tmp_path: Path) -> Non
     column = table.schema.get_field_index("helper")
     pq.write_table(table.set_column(column, "helper", pa.array(helpers)), tmp_path / "runs.parquet")
     metrics = evaluate(
-        "explanation", out=tmp_path / "run", records=tmp_path / "runs.parquet", modules=DATA / "d3" / "modules.json"
+        "explanation",
+        out=tmp_path / "run",
+        records=tmp_path / "runs.parquet",
+        modules=DATA / "d3" / "modules.json",
+        encoder=one_layer_minilm,
     ).metrics
     assert metrics["accuracy/helper=first"] == metrics["accuracy/default"]
     restricted_noisy = [metrics[f"accuracy/{setting}"] for setting in ("restricted", "noisy")]
@@ -213,13 +217,18 @@ def test_damaged_published_runs_are_named(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_small_helper_explains_known_modules_and_a_rerun_asks_nothing(tmp_path: Path, smollm2_folder: str) -> None:
-    options = {"families": ["lexical", "random"], "count": 3, "max_ngrams": 2000, "helper": "local:smollm2"}
+def test_a_small_helper_explains_known_modules_and_a_rerun_asks_nothing(
+    tmp_path: Path, smollm2_folder: str, long: bool
+) -> None:
+    count = 3 if long else 2
+    options = {"families": ["lexical", "random"], "count": count, "max_ngrams": 2000, "helper": "local:smollm2"}
+    if not long:
+        options["strings"] = 4
     result = evaluate("explanation", out=tmp_path, **options)
     assert result.provenance["calls"] > 0
-    assert result.metrics["accuracy"].n == 3
-    assert result.metrics["identification"].n == 3
-    assert result.metrics["discovery_controls"].n == 3
+    assert result.metrics["accuracy"].n == count
+    assert result.metrics["identification"].n == count
+    assert result.metrics["discovery_controls"].n == count
     for record in open_run(tmp_path).rows:
         top = {ngram.casefold() for ngram in record.top_ngrams}
         for candidate in record.candidates:
@@ -231,7 +240,7 @@ def test_a_small_helper_explains_known_modules_and_a_rerun_asks_nothing(tmp_path
 
 @pytest.mark.slow
 def test_a_d3_module_is_explained_through_a_real_server(
-    tmp_path: Path, served_smollm2: Any, one_layer_minilm: str
+    tmp_path: Path, served_smollm2: Any, one_layer_minilm: str, long: bool
 ) -> None:
     if not (DATA / "d3").is_dir():
         pytest.skip(f"{DATA} has no D3 modules")
@@ -245,6 +254,7 @@ def test_a_d3_module_is_explained_through_a_real_server(
         helper=f"openai:{served_smollm2.model}",
         base_url=served_smollm2.base_url,
         concurrency=2,
+        **({} if long else {"strings": 2}),
     )
     run = open_run(tmp_path)
     (record,) = rows(rows_that_were_run(run.records))
