@@ -218,11 +218,6 @@ class _Named:
         pass
 
 
-def parse_label(text: str) -> tuple[str | None, str | None]:
-    """Read the label out of a reply: (label, None), or (None, `refused` or `unparsable`); see `read_label`."""
-    return read_label(text)
-
-
 def read_labels(path: Path) -> dict[str, str]:
     """Read recorded labels: `concept` and `label` a row of CSV or JSON lines, or the labels of a concept store.
 

@@ -175,8 +175,8 @@ def _given(answer: str) -> Any:
     """Give the value that JSON, a formula's box or a tag holds; None where there is none."""
     value = parsed_json(unfenced(answer))
     if isinstance(value, dict | list):
-        found = json_field(value, _KEYS)
-        return "" if found is None else found
+        field = json_field(value, _KEYS)
+        return "" if field is None else field
     if isinstance(value, str):
         return value
     box = boxed(answer)

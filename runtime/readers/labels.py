@@ -49,7 +49,7 @@ REFUSED: Final = Reading(None, "refused")
 def read_label(text: str, *, cut: bool = False) -> Reading:
     """Read the label out of a reply.
 
-    The first line that is no lead-in counts, without what stands around the label and what explains it. A label has
+    The first line that is no lead-in counts, without its wrapping and what explains it. A label has
     at most 100 characters and 12 words, and no markup.
 
     Parameters
@@ -101,8 +101,8 @@ def _structured(text: str) -> str | None:
     value: Any = parsed_json(unfenced(text))
     if value is None or isinstance(value, str):
         return value
-    found = json_field(value, _KEYS)
-    return found if isinstance(found, str) else ""
+    field = json_field(value, _KEYS)
+    return field if isinstance(field, str) else ""
 
 
 def _of_lines(text: str) -> Reading:

@@ -176,7 +176,7 @@ def without_explanation(line: str) -> str:
 
 
 def answer_in(line: str) -> str:
-    """Give the answer in a line, without what is said before and after it and what stands around it.
+    """Give the answer in a line, without its wrapping and what is said before and after it.
 
     Examples
     --------

@@ -166,8 +166,8 @@ def _given(answer: str, keys: tuple[str, ...]) -> Any:
     """Give what JSON, a box or a tag holds; None where there is none of them."""
     value = parsed_json(unfenced(answer))
     if isinstance(value, dict):
-        found = json_field(value, keys) if keys is _SUMMARY_KEYS or len(value) != 1 else next(iter(value.values()))
-        return "" if found is None else found
+        field = json_field(value, keys) if keys is _SUMMARY_KEYS or len(value) != 1 else next(iter(value.values()))
+        return "" if field is None else field
     if isinstance(value, list):
         return value
     if keys is _SUMMARY_KEYS:
@@ -183,7 +183,7 @@ def _open_json(answer: str) -> str:
 def _lines(text: str) -> list[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not _RULE.fullmatch(line)]
-    # In a numbered or bulleted list, what stands around it is none of its phrases.
+    # In a numbered or bulleted list, the lines around the items are no phrases.
     if len(lines) > 1:
         marked = [bool(_BULLET.match(line)) for line in lines]
         if not marked[0] and sum(marked) > 1 and (lines[0].endswith((":", "!", "：")) or all(marked[1:])):
@@ -200,7 +200,7 @@ def _is_talk(line: str) -> bool:
 
 
 def _on_one_line(line: str) -> list[str]:
-    """Split a list that stands on one line, without its lead-in."""
+    """Split a list of one line, without its lead-in."""
     head, colon, tail = line.partition(": ")
     if colon and _OPENINGS.fullmatch(head + ":"):
         line = tail

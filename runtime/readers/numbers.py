@@ -108,8 +108,8 @@ def read_numbers(text: str, words: Sequence[str]) -> tuple[int, ...] | None:
 def _given(answer: str) -> Any:
     value = parsed_json(unfenced(answer))
     if isinstance(value, dict) or (isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)):
-        found = json_field(value, _KEYS)
-        return "" if found is None else found
+        field = json_field(value, _KEYS)
+        return "" if field is None else field
     if isinstance(value, list | str):
         return value
     box = boxed(answer)

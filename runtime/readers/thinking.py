@@ -109,7 +109,7 @@ _SPOKEN: Final = (
 def split_thinking(text: str) -> Thought:
     """Split what a model thought from its answer, and take the marks of its server off.
 
-    Text that has no such marks is the answer as it stands. Answers in a wrapper (`<answer>`) are unwrapped, and
+    Text that has no such marks is the answer, unchanged. Answers in a wrapper (`<answer>`) are unwrapped, and
     nothing counts that follows the end of the model's turn.
 
     Parameters
@@ -231,7 +231,7 @@ def _family(mark: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Give what stands in the last wrapper of an answer; the text itself where it has none."""
+    """Give the content of the last wrapper of an answer; the text itself where it has none."""
     start: int | None = None
     last = ""
     marks = list(_ANSWER_MARK.finditer(text))

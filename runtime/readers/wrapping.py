@@ -1,4 +1,4 @@
-"""What stands around an answer: code fences, JSON, tags, formulas, bullets, bold type and quotation marks."""
+"""The wrapping of an answer: code fences, JSON, tags, formulas, bullets, bold type and quotation marks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def unfenced(text: str) -> str:
-    """Give what stands in the first code fence; the text itself where it has none, nothing where it is a program.
+    """Give the content of the first code fence; the text itself where it has none, nothing where it is a program.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def unfenced(text: str) -> str:
 
 
 def parsed_json(text: str) -> Any:
-    """Parse the JSON that a text is, or that stands in it after a lead-in of one line; None where there is none.
+    """Parse the JSON that a text is, or that follows a lead-in of one line; None where there is none.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def json_field(value: Any, keys: Sequence[str]) -> Any:
 
 
 def boxed(text: str) -> str | None:
-    r"""Give what stands in the last box of a formula; None where there is none.
+    r"""Give the content of the last box of a formula; None where there is none.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def boxed(text: str) -> str | None:
 
 
 def tagged(text: str, names: Sequence[str]) -> str | None:
-    """Give what stands in the first tag that has one of some names; None where there is none.
+    """Give the content of the first tag that has one of some names; None where there is none.
 
     Examples
     --------

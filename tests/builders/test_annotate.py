@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from conceptbench.benchmark.prompts import load_prompt
-from conceptbench.builders.annotate import ConceptView, annotate, open_annotator, parse_label, read_labels
+from conceptbench.builders.annotate import ConceptView, annotate, open_annotator, read_labels
 from conceptbench.builders.lexical import lexical_label
 from conceptbench.runtime.clients import open_llm
 from conceptbench.runtime.errors import ConceptBenchError, InputError
 from conceptbench.runtime.llm import LLM
+from conceptbench.runtime.readers import read_label
 
 
 def view(*words: str, count: int = 2) -> ConceptView:
@@ -40,7 +41,7 @@ def view(*words: str, count: int = 2) -> ConceptView:
     ],
 )
 def test_a_label_is_read_out_of_a_reply(reply: str, label: str) -> None:
-    assert parse_label(reply) == (label, None)
+    assert read_label(reply) == (label, None)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_label_is_read_out_of_a_reply(reply: str, label: str) -> None:
     ],
 )
 def test_what_is_no_label_is_recorded_as_what_it_is(reply: str, reason: str) -> None:
-    assert parse_label(reply) == (None, reason)
+    assert read_label(reply) == (None, reason)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -257,20 +255,3 @@ def test_nothing_in_a_wrapper_is_nothing(wrapper: str, nothing: str) -> None:
 def test_only_what_was_listed_is_chosen(text: str) -> None:
     assert read_choice(text, "ABC") in {None, "A", "B", "C"}
     assert read_name(text, ["up", "down"]) in {None, "up", "down"}
-
-
-@pytest.mark.parametrize(
-    "unit", ["the answer is ", "A ", "the ", "my so ", "?", "not ", "positive ", "(", "**", "\n", " "]
-)
-def test_the_time_grows_as_the_text_does(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = (unit * length)[:length]
-        times = []
-        for _ in range(2):
-            start = time.process_time()
-            read_choice(text, "ABC")
-            read_name(text, ["positive", "negative"])
-            times.append(time.process_time() - start)
-        return min(times)
-
-    assert seconds(262_144) < 100 * max(seconds(16_384), 0.002)

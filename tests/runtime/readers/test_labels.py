@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -448,48 +446,3 @@ def test_the_last_line_of_a_reply_that_was_cut_does_not_count() -> None:
     assert read_label("names of birds\nThese wor", cut=True).label == X
     assert read_label("Here is a label:\nnames of bi", cut=True).label is None
     assert read_label("names of bi", cut=True).label is None
-
-
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "the label ",
-        "(",
-        "**",
-        '"',
-        "- ",
-        "a, ",
-        "here is ",
-        "{",
-        "[",
-        "```\n",
-        "\\boxed{",
-        "<label>",
-        "because ",
-        "\n",
-        " ",
-        "the best best best label for ",
-        "sure! ",
-        "a. ",
-        "1. ",
-        "$",
-        "*a",
-        "label: ",
-        "#",
-        "<a>",
-        "based on ",
-        "i cannot ",
-    ],
-)
-def test_the_time_grows_as_the_text_does(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = (unit * length)[:length]
-        times = []
-        for _ in range(2):
-            start = time.process_time()
-            read_label(text)
-            times.append(time.process_time() - start)
-        return min(times)
-
-    short, long = seconds(16_384), seconds(262_144)
-    assert long < 100 * max(short, 0.002)

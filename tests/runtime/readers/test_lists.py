@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,20 +166,3 @@ def test_phrases_always_fit(text: str) -> None:
         assert phrase.isprintable()
     summary = read_summary(text)
     assert summary is None or 0 < len(summary) <= 200
-
-
-@pytest.mark.parametrize(
-    "unit", ["1. a ", "a; ", "- a\n", '"a", ', "[", "|", "here ", "1. ", "sure! ", "a\n", " ", "\n", "the "]
-)
-def test_the_time_grows_as_the_text_does(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = (unit * length)[:length]
-        times = []
-        for _ in range(2):
-            start = time.process_time()
-            read_list(text)
-            read_summary(text)
-            times.append(time.process_time() - start)
-        return min(times)
-
-    assert seconds(262_144) < 100 * max(seconds(16_384), 0.002)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -190,43 +189,3 @@ def test_no_thought_leaks_into_an_answer(form: str, thought: str) -> None:
 def test_text_without_marks_stays_as_it_is(text: str) -> None:
     if not text.strip().casefold().startswith(("thinking...", "here is my", "here's my", "analysis")):
         assert split_thinking(text).answer == text
-
-
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "<think>",
-        "<",
-        "</think>",
-        "<think ",
-        "<think>a",
-        "<think>a</think>",
-        "<answer>",
-        "</answer>",
-        "<|channel|>",
-        "<|message|>",
-        "Thinking...\n",
-        "◁",
-        "◁think▷",
-        "\u200b",
-        "[THINK]",
-        "<|im_start|>",
-        "<|",
-        "analysis",
-        " ",
-        "\n",
-    ],
-)
-def test_the_time_grows_as_the_text_does(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = (unit * length)[:length]
-        times = []
-        for _ in range(2):
-            start = time.process_time()
-            split_thinking(text)
-            times.append(time.process_time() - start)
-        return min(times)
-
-    short, long = seconds(65_536), seconds(1_048_576)
-    # Sixteen times the text; squared it would be 256 times the time.
-    assert long < 100 * max(short, 0.002)
